@@ -1,0 +1,18 @@
+//! Floor 8: what the graph means: linked structures, what they hold, who is suspect, what leaked.
+//!
+//! ```text
+//! View ── links (sampled: which word is a link) ── chains, arrays ── shapes (anchor, container) ── held ── suspects
+//! ```
+//!
+//! Nothing here needs types or symbols; where types are known, callers give them as closures.
+
+pub mod arrays;
+pub mod chains;
+pub mod held;
+pub mod leaks;
+pub mod links;
+pub mod shapes;
+pub mod suspects;
+pub mod view;
+
+pub use view::View;

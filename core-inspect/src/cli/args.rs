@@ -1,0 +1,360 @@
+//! What was typed: the grammar of the command line, nothing interpreted yet.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  core-inspect core.1234 ./server                      the page
+  core-inspect core.1234 ./server --format json        the same for scripts
+  core-inspect chunks core.1234 --state used --size 1m.. --sort size:desc
+  core-inspect leaks core.1234 --fail-if-leaked        exit code 1 when anything is lost
+  zstd -dc core.zst | core-inspect -                   a core from standard input
+  core-inspect ./info                                  a core whose name is a verb
+
+Exit codes:
+  0  done
+  1  found what was asked to be absent (leaks --fail-if-leaked)
+  2  could not: bad arguments, unreadable core, or an allocator that cannot be walked";
+
+/// Say what holds the memory of a Linux process, from its core dump.
+///
+/// Without a verb: one page on what the process was, where its memory is, which types fill it, which list or container
+/// holds it and from where, what is lost, and how sure all of that is. No symbols are needed; with symbols, names are
+/// better.
+#[derive(Parser, Debug)]
+#[command(
+    name = "core-inspect",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Verbs",
+    subcommand_value_name = "VERB",
+    override_usage = "core-inspect [OPTIONS] CORE [BINARY]\n       core-inspect VERB [OPTIONS] CORE [BINARY]",
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do instead of printing the page.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Arguments of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
+}
+
+/// The verbs, one file in `commands/` each.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// List each chunk: address, size, state, place, arena, reach, type
+    ///
+    /// One line a chunk in address order. Sort keys: address (default), size, type.
+    Chunks(ChunksArgs),
+    /// Count chunks by what they are
+    ///
+    /// Used chunks that pass the filters. Sort keys: bytes (default, descending), chunks, name.
+    Types(TypesArgs),
+    /// Show what nothing refers to any more
+    ///
+    /// A row for each type of directly lost chunks, with what only they hold. Sort keys: bytes (default, descending, direct
+    /// and indirect together), chunks, name.
+    Leaks(LeaksArgs),
+    /// Show long lists and big containers, and what holds them
+    ///
+    /// Sort keys: bytes (descending), elements; by default what grows and holds most comes first.
+    Chains(ChainsArgs),
+    /// Say what is at an address: chunk, state, type, neighbours, who refers to it
+    #[command(override_usage = "core-inspect chunk [OPTIONS] CORE [BINARY] ADDR")]
+    Chunk(AddressArgs),
+    /// List who refers to the chunk at an address
+    #[command(override_usage = "core-inspect refs [OPTIONS] CORE [BINARY] ADDR")]
+    Refs(RefsArgs),
+    /// Show a path from a root to the chunk at an address
+    #[command(override_usage = "core-inspect path [OPTIONS] CORE [BINARY] ADDR")]
+    Path(AddressArgs),
+    /// Show the core itself: threads, modules, mappings, missing files
+    Info(InfoArgs),
+    /// Print a shell completion script
+    Completions(CompletionsArgs),
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// The core and where its files are.
+#[derive(Args, Debug)]
+pub struct CoreArgs {
+    /// The core dump, also .gz .zst .xz .lz4; `-` for standard input
+    #[arg(value_name = "CORE", required = true)]
+    pub core: Option<PathBuf>,
+    /// The program that made it, when it is not where the core says
+    #[arg(value_name = "BINARY")]
+    pub binary: Option<PathBuf>,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Options of every verb that reads a core.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Common options")]
+pub struct CommonArgs {
+    /// Look for the process's files under DIR instead of /
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+    /// Look for separate debug files under DIR (may be repeated)
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_dirs: Vec<PathBuf>,
+    /// Use N threads; the answer does not depend on it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// When to add colour
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColourArg::Auto)]
+    pub color: ColourArg,
+    /// No progress and no warnings on standard error
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Each problem on standard error, and phases with times
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ColourArg {
+    /// On a terminal without `NO_COLOR`
+    Auto,
+    /// Also into a pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// `--format` of verbs that list rows.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FormatArg {
+    /// Aligned text for people
+    Table,
+    /// One JSON object
+    Json,
+    /// Comma-separated, with a header line
+    Csv,
+}
+
+/// `--format` of verbs whose answer is no list.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextFormatArg {
+    /// Text for people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+/// Which chunks count.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Which chunks")]
+pub struct FilterArgs {
+    /// Those whose type matches REGEX
+    #[arg(long = "type", value_name = "REGEX")]
+    pub type_name: Option<String>,
+    /// Those of this many usable bytes: 64, 1k..64k, 1m.., ..100
+    #[arg(long, value_name = "MIN..MAX")]
+    pub size: Option<String>,
+    /// Those that the program has, or that the allocator holds
+    #[arg(long, value_name = "used|free")]
+    pub state: Option<String>,
+    /// Those in arena, mmapped, tcache, fastbin, unsorted, smallbin, largebin, unlisted or top
+    #[arg(long, value_name = "PLACE")]
+    pub place: Option<String>,
+    /// Those of arena N, of the main arena, or with a mapping of their own
+    #[arg(long, value_name = "N|main|mmapped")]
+    pub arena: Option<String>,
+    /// Those that are reachable, lost or indirectly-lost
+    #[arg(long, value_name = "REACH")]
+    pub reach: Option<String>,
+}
+
+/// How rows come out.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct RowsArgs {
+    /// Print at most N rows
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Order by KEY; see above
+    #[arg(long, value_name = "KEY[:asc|desc]")]
+    pub sort: Option<String>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+}
+
+/// Arguments of the page.
+#[derive(Args, Debug)]
+pub struct PageArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Rows in each table of the page
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub limit: usize,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = TextFormatArg::Table)]
+    pub format: TextFormatArg,
+}
+
+/// Arguments of `chunks`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect chunks core.1234 ./server --format csv
+  core-inspect chunks core.1234 --state used --size 1m.. --sort size:desc --limit 20
+  core-inspect chunks core.1234 --reach lost --type 'std::.*' --format json")]
+pub struct ChunksArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+}
+
+/// Arguments of `types`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect types core.1234 ./server
+  core-inspect types core.1234 --sort chunks --limit 10 --format csv")]
+pub struct TypesArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+}
+
+/// Arguments of `leaks`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect leaks core.1234 ./server
+  core-inspect leaks core.1234 --fail-if-leaked=64k
+
+Exit codes: 0 done, 1 more is lost than --fail-if-leaked allows, 2 could not.")]
+pub struct LeaksArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// Exit with 1 when more than BYTES are lost in the rows that pass the filter
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub fail_if_leaked: Option<String>,
+}
+
+/// Arguments of `chains`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect chains core.1234 ./server
+  core-inspect chains core.1234 --type 'list' --sort elements --format json")]
+pub struct ChainsArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Only those whose kind or element type matches REGEX
+    #[arg(long = "type", value_name = "REGEX")]
+    pub type_name: Option<String>,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+}
+
+/// CORE, BINARY and ADDR in any order: the address is the word that is a number and no file.
+#[derive(Args, Debug)]
+pub struct AddressedArgs {
+    /// The core dump, also .gz .zst .xz .lz4; `-` for standard input
+    #[arg(value_name = "CORE")]
+    pub first: OsString,
+    /// An address, 0x hex or decimal, also 0x1000+0x18; it may stand at any place among the three
+    #[arg(value_name = "ADDR")]
+    pub second: OsString,
+    /// The program that made it, when it is not where the core says
+    #[arg(value_name = "BINARY")]
+    pub third: Option<OsString>,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Arguments of verbs that explain one address.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect chunk core.1234 ./server 0x5581f0c2a2b0
+  core-inspect path core.1234 0x5581f0c2a2b0 --format json
+
+The address may point anywhere into a chunk, or anywhere else.")]
+pub struct AddressArgs {
+    /// Core and address.
+    #[command(flatten)]
+    pub core: AddressedArgs,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = TextFormatArg::Table)]
+    pub format: TextFormatArg,
+}
+
+/// Arguments of `refs`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect refs core.1234 ./server 0x5581f0c2a2b0 --limit 100")]
+pub struct RefsArgs {
+    /// Core and address.
+    #[command(flatten)]
+    pub core: AddressedArgs,
+    /// Print at most N references
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+}
+
+/// Arguments of `info`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect info core.1234
+  core-inspect info core.1234 --format json")]
+pub struct InfoArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = TextFormatArg::Table)]
+    pub format: TextFormatArg,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect completions bash > /etc/bash_completion.d/core-inspect")]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: clap_complete::Shell,
+}

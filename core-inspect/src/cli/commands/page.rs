@@ -1,0 +1,25 @@
+//! Without a verb: the page.
+
+use crate::cli::args::PageArgs;
+use crate::cli::exit::Exit;
+use crate::cli::options::{Format, Target};
+use crate::cli::progress::Display;
+use crate::cli::session::{Depth, Session};
+use crate::cli::style;
+use crate::report::{human, json};
+use anyhow::Result;
+use std::io::Write;
+
+pub(in crate::cli) fn run(args: PageArgs, progress: &Display) -> Result<Exit> {
+    let session = Session::open(progress, Target::new(args.core)?, Depth::Full)?;
+    let report = session.report()?;
+    let mut out = style::stdout();
+    match Format::from(args.format) {
+        Format::Json => json::write(&mut out, &report)?,
+        _ => out.write_all(human::page(&report, args.limit, session.look()).as_bytes())?,
+    }
+    out.flush()?;
+    // The census is printed all the same; that nothing could be walked is said after it, with the exit code.
+    session.require_heap()?;
+    Ok(Exit::Done)
+}

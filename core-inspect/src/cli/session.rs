@@ -1,0 +1,224 @@
+//! A core opened as far as a verb needs it, and its answers.
+
+use super::exit::say;
+use super::options::{Talk, Target};
+use super::progress::Display;
+use super::style;
+use crate::base::Problem;
+use crate::inspect::{InspectOptions, Inspection};
+use crate::report::answers::InfoAnswer;
+use crate::report::build::{Sources, page, problem_rows, suspects};
+use crate::report::human;
+use crate::report::look::Look;
+use crate::report::model::{Report, Suspect};
+use crate::report::units::bytes;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// How far a verb looks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Depth {
+    /// Threads, modules, mappings.
+    Info,
+    /// Chunks, their types, who refers to what, what is reachable.
+    Graph,
+    /// Lists and containers too.
+    Full,
+}
+
+/// A core under inspection. All floors up to the asked depth have been run, so that nothing takes long or speaks while
+/// the answer is written.
+#[derive(Debug)]
+pub(super) struct Session<'p> {
+    target: Target,
+    inspection: Inspection<'p>,
+    depth: Depth,
+    file_bytes: Option<u64>,
+}
+
+impl<'p> Session<'p> {
+    pub(super) fn open(progress: &'p Display, target: Target, depth: Depth) -> Result<Self> {
+        progress.start(target.talk);
+        use_threads(target.threads)?;
+        check_binary(target.binary.as_deref())?;
+        let inspection = Inspection::open(options(&target), progress).map_err(|error| hint(error, &target.core))?;
+        let file_bytes = target.core.metadata().ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
+        let session = Self { target, inspection, depth, file_bytes };
+        session.run_floors()?;
+        progress.finish();
+        if session.target.talk == Talk::Verbose {
+            session.tell_problems();
+        }
+        Ok(session)
+    }
+
+    fn run_floors(&self) -> Result<()> {
+        if self.depth == Depth::Info || !self.inspection.has_heap() {
+            return Ok(());
+        }
+        if self.depth == Depth::Full {
+            return Ok(self.inspection.compute_all()?);
+        }
+        self.inspection.types();
+        self.inspection.reach()?;
+        Ok(())
+    }
+
+    fn tell_problems(&self) {
+        for problem in self.problems() {
+            let file = problem.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+            say(&format!("{}: {file}{}", problem.kind.as_str(), problem.text));
+        }
+    }
+
+    /// Says what may affect the figures of an answer that does not say so itself; after the answer, so that it is the last
+    /// thing that is seen. `--verbose` has said all of it before.
+    pub(super) fn tell_warnings(&self) {
+        if self.target.talk == Talk::Normal {
+            for line in human::warnings(&problem_rows(&self.problems())) {
+                say(&line);
+            }
+        }
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.inspection.problems()
+    }
+
+    /// What the floors found.
+    pub(super) fn sources(&self) -> Sources<'_> {
+        let inspection = &self.inspection;
+        let walked = self.depth >= Depth::Graph && inspection.has_heap();
+        Sources {
+            core: &self.target.core,
+            file_bytes: self.file_bytes,
+            image: &inspection.image,
+            process: &inspection.process,
+            symbols: inspection.symbols(),
+            heap: (self.depth >= Depth::Graph).then(|| inspection.heap()),
+            graph: walked.then(|| inspection.graph().ok()).flatten(),
+            reach: walked.then(|| inspection.reach().ok()).flatten(),
+            types: walked.then(|| inspection.types()),
+        }
+    }
+
+    pub(super) fn report(&self) -> Result<Report> {
+        Ok(page::report(&self.sources(), self.suspects()?, &self.problems()))
+    }
+
+    pub(super) fn suspects(&self) -> Result<Vec<Suspect>> {
+        if !self.inspection.has_heap() {
+            return Ok(Vec::new());
+        }
+        let found = self.inspection.suspects()?;
+        Ok(suspects::suspects(&self.sources(), &found.ranked, found.used.bytes))
+    }
+
+    pub(super) fn info(&self) -> InfoAnswer {
+        self.sources().info(&self.problems())
+    }
+
+    pub(super) fn look(&self) -> Look {
+        style::look(self.target.colour)
+    }
+
+    /// Nothing could be walked: says which allocator it is and why that is all.
+    pub(super) fn require_heap(&self) -> Result<()> {
+        if self.inspection.has_heap() {
+            return Ok(());
+        }
+        let core = self.target.core.display();
+        let truncation = &self.inspection.image.truncation;
+        match &self.inspection.heap().named[..] {
+            [] if truncation.missing_bytes > 0 => {
+                bail!(
+                    "{core}: no heap could be walked: the core is cut, {} are missing",
+                    bytes(truncation.missing_bytes)
+                )
+            }
+            [] if !truncation.is_empty() => {
+                bail!("{core}: no heap could be walked: the core is truncated, its end is only zeros")
+            }
+            [] => bail!("{core}: no allocator was recognised, so no chunk can be told"),
+            named => {
+                let names: Vec<String> =
+                    named.iter().map(|named| describe(&named.name, named.version.as_deref())).collect();
+                bail!("{core}: memory is managed by {}, which cannot be walked yet", names.join(" and "))
+            }
+        }
+    }
+}
+
+fn describe(name: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
+}
+
+fn options(target: &Target) -> InspectOptions {
+    let mut options = InspectOptions { core: target.core.clone(), ..InspectOptions::default() };
+    options.process.binary.clone_from(&target.binary);
+    options.process.sysroot.clone_from(&target.sysroot);
+    options.process.debug_dirs.clone_from(&target.debug_dirs);
+    options
+}
+
+/// The answers do not depend on the number of threads; rayon takes it once for the program.
+fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("--threads")
+}
+
+/// A binary that the user names must be there; one that the core names may be missing.
+fn check_binary(binary: Option<&Path>) -> Result<()> {
+    let Some(path) = binary else { return Ok(()) };
+    let file = std::fs::File::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        bail!("{}: is a directory, not a file", path.display());
+    }
+    Ok(())
+}
+
+/// The error, and for a missing file that looks like a verb, the verb.
+fn hint(error: impl Into<anyhow::Error>, core: &Path) -> anyhow::Error {
+    let error = error.into();
+    let word = core.to_str().filter(|word| !word.contains(['/', '.']) && !core.exists());
+    match word.and_then(nearest_verb) {
+        Some(verb) => error.context(format!("no such verb or core; did you mean `core-inspect {verb}`?")),
+        None => error,
+    }
+}
+
+fn nearest_verb(word: &str) -> Option<String> {
+    let grammar = super::grammar();
+    let verbs = grammar.get_subcommands().map(|verb| verb.get_name().to_owned());
+    let near = verbs.map(|verb| (distance(word, &verb), verb)).filter(|(distance, _)| *distance <= 2);
+    near.min().map(|(_, verb)| verb)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let swap = corner + usize::from(x != y);
+            corner = row[j + 1];
+            row[j + 1] = swap.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_verb_is_recognised() {
+        assert_eq!(nearest_verb("chnks").as_deref(), Some("chunks"));
+        assert_eq!(nearest_verb("leak").as_deref(), Some("leaks"));
+        assert_eq!(nearest_verb("server"), None);
+        assert_eq!(distance("path", "path"), 0);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

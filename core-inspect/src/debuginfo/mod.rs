@@ -1,0 +1,13 @@
+//! Floor 4: names for addresses: symbols, demangling, and what debug information says of types and variables.
+
+pub mod demangle;
+pub mod dwarf;
+pub mod locate;
+pub mod symbols;
+#[cfg(test)]
+mod testing;
+
+pub use demangle::{demangle, shorten};
+pub use dwarf::{StructLayout, Wanted};
+pub use locate::DebugFile;
+pub use symbols::{SymbolRef, Symbols};

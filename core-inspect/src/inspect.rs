@@ -1,0 +1,301 @@
+//! The one file that knows the order of the floors: a core goes in, an [`Inspection`] answers questions, each floor
+//! computed when it is first asked for.
+
+use crate::analysis::View;
+use crate::analysis::leaks::{self, LeakGroup};
+use crate::analysis::suspects::{self, SuspectOptions, Suspects};
+use crate::base::{Avma, Evidence, Problem};
+use crate::debuginfo::Symbols;
+use crate::debuginfo::dwarf::{DebugInfo, Wanted};
+use crate::graph::{Graph, GraphError, GraphOptions, Reach, Resolver};
+use crate::heap::Heap;
+use crate::heap::ptmalloc::Known;
+use crate::image::{Image, OpenError, OpenOptions};
+use crate::process::{Libc, Process, ProcessOptions};
+use crate::types::{SymbolTables, TypeTable};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// A step of the work that may take long, for progress displays.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Opening the core, decompressing it where it must be.
+    Open,
+    /// Threads, modules and their symbols.
+    Process,
+    /// Walking the allocators' structures.
+    Heap,
+    /// Scanning memory for references.
+    Graph,
+    /// Marking what is reachable.
+    Reach,
+    /// Naming what chunks hold.
+    Types,
+    /// Looking for lists, trees and what holds most.
+    Analysis,
+}
+
+impl Phase {
+    /// The phase in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "opening the core",
+            Self::Process => "reading threads and modules",
+            Self::Heap => "walking the heap",
+            Self::Graph => "scanning for references",
+            Self::Reach => "marking what is reachable",
+            Self::Types => "naming types",
+            Self::Analysis => "looking for what holds most",
+        }
+    }
+}
+
+/// Who wants to know how far the work is.
+pub trait Progress: Send + Sync {
+    /// A phase begins.
+    fn phase(&self, phase: Phase);
+}
+
+impl Progress for () {
+    fn phase(&self, _: Phase) {}
+}
+
+/// What to open and how.
+#[derive(Clone, Debug, Default)]
+pub struct InspectOptions {
+    /// The core; `-` is standard input.
+    pub core: PathBuf,
+    /// How to open it.
+    pub open: OpenOptions,
+    /// Where the process's files are.
+    pub process: ProcessOptions,
+    /// How conservative the graph is.
+    pub graph: GraphOptions,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// The core cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The graph cannot be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// A core under inspection. Floors are computed when first asked for and kept; all answers come by reference.
+pub struct Inspection<'p> {
+    options: InspectOptions,
+    progress: &'p dyn Progress,
+    /// The core file.
+    pub image: Image,
+    /// What ran.
+    pub process: Process,
+    process_problems: Vec<Problem>,
+    symbols: Symbols,
+    heap: OnceLock<Heap>,
+    graph: OnceLock<Graph>,
+    reach: OnceLock<Reach>,
+    types: OnceLock<TypeTable>,
+    leaks: OnceLock<Vec<LeakGroup>>,
+    suspects: OnceLock<Suspects>,
+}
+
+impl std::fmt::Debug for Inspection<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inspection {{ {} }}", self.options.core.display())
+    }
+}
+
+impl<'p> Inspection<'p> {
+    /// Opens a core and reads what ran; the heap is walked when it is asked for.
+    ///
+    /// # Errors
+    /// When the core cannot be opened.
+    pub fn open(options: InspectOptions, progress: &'p dyn Progress) -> Result<Self, InspectError> {
+        progress.phase(Phase::Open);
+        let mut image = Image::open(&options.core, &options.open)?;
+        progress.phase(Phase::Process);
+        let (process, process_problems) = Process::build(&mut image, &options.process);
+        let symbols = Symbols::load(&process, &image.memory, &options.process);
+        Ok(Self {
+            options,
+            progress,
+            symbols,
+            image,
+            process,
+            process_problems,
+            heap: OnceLock::new(),
+            graph: OnceLock::new(),
+            reach: OnceLock::new(),
+            types: OnceLock::new(),
+            leaks: OnceLock::new(),
+            suspects: OnceLock::new(),
+        })
+    }
+
+    /// Names of addresses.
+    pub fn symbols(&self) -> SymbolTables<'_> {
+        SymbolTables { symbols: &self.symbols, process: &self.process }
+    }
+
+    /// All chunks, and the allocators that have them.
+    pub fn heap(&self) -> &Heap {
+        self.heap.get_or_init(|| {
+            self.progress.phase(Phase::Heap);
+            crate::heap::walk(&self.process, &self.image.memory, &self.known())
+        })
+    }
+
+    /// What is known of the C library's allocator before the walk.
+    fn known(&self) -> Vec<Known> {
+        let modules = (0u32..).zip(&self.process.modules);
+        let has_libc = self.process.modules.iter().any(|module| is_glibc(&module.name()));
+        let may_hold_it = |name: &str, is_executable| is_glibc(name) || is_executable && !has_libc;
+        let libcs = modules.filter(|(_, module)| may_hold_it(&module.name(), module.is_executable));
+        libcs.map(|(index, _)| self.known_of(index)).collect()
+    }
+
+    /// By symbol, else by debug information, which may be there without symbols. Structure is what is left.
+    fn known_of(&self, module: u32) -> Known {
+        let file = &self.process.modules[module as usize];
+        // A second copy (`dlmopen`) is the same build.
+        let is_same = |libc: &&Libc| {
+            let first = &self.process.modules[libc.module as usize];
+            libc.module == module || first.build_id.is_some() && first.build_id == file.build_id
+        };
+        let version = self.process.libc.as_ref().filter(is_same);
+        let mut known = Known { module, version: version.map(|libc| libc.version.clone()), ..Known::default() };
+        if let Some(at) = self.symbols.by_name(module, "main_arena") {
+            known.main_arena = Some((at, Evidence::Symbol));
+            known.par = self.symbols.by_name(module, "mp_");
+            return known;
+        }
+        let Some(info) = DebugInfo::open(file, &self.options.process) else { return known };
+        let wanted = Wanted { variables: &["main_arena", "mp_"], hint_files: &["malloc.c"], ..Wanted::default() };
+        let mut found = info.find(&wanted).variables;
+        let mut at = |name| found.remove(name).map(|svma| file.bias.avma(svma)).filter(|at: &Avma| at.0 != 0);
+        known.main_arena = at("main_arena").map(|at| (at, Evidence::Dwarf));
+        known.par = at("mp_");
+        known
+    }
+
+    /// Whether anything could be walked. With jemalloc preloaded, libc's own arenas are there and empty: that is no heap,
+    /// but a program that never allocated has one without chunks.
+    pub fn has_heap(&self) -> bool {
+        let heap = self.heap();
+        !heap.chunks.is_empty() || heap.named.is_empty() && !heap.allocators.is_empty()
+    }
+
+    /// Who refers to whom.
+    ///
+    /// # Errors
+    /// When there are too many chunks.
+    pub fn graph(&self) -> Result<&Graph, InspectError> {
+        if let Some(graph) = self.graph.get() {
+            return Ok(graph);
+        }
+        let heap = self.heap();
+        self.progress.phase(Phase::Graph);
+        let graph = Graph::build(&self.image.memory, &self.process, heap, self.options.graph)?;
+        Ok(self.graph.get_or_init(|| graph))
+    }
+
+    /// What is reachable and what is lost.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn reach(&self) -> Result<&Reach, InspectError> {
+        let graph = self.graph()?;
+        Ok(self.reach.get_or_init(|| {
+            self.progress.phase(Phase::Reach);
+            Reach::compute(graph, &self.heap().chunks)
+        }))
+    }
+
+    /// What each chunk holds.
+    pub fn types(&self) -> &TypeTable {
+        let heap = self.heap();
+        self.types.get_or_init(|| {
+            self.progress.phase(Phase::Types);
+            self.build_types(heap)
+        })
+    }
+
+    fn build_types(&self, heap: &Heap) -> TypeTable {
+        TypeTable::build(&self.process, &self.image.memory, &self.symbols(), heap)
+    }
+
+    /// Everything that the page needs, types beside the graph and its analysis: neither needs the other.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn compute_all(&self) -> Result<(), InspectError> {
+        let heap = self.heap();
+        // No phase of its own: phases are told one after the other.
+        let types = || self.types.get_or_init(|| self.build_types(heap));
+        rayon::join(types, || self.suspects()).1.map(|_| ())
+    }
+
+    /// What words refer to.
+    pub fn resolver(&self) -> Resolver<'_> {
+        Resolver::new(&self.heap().chunks, self.options.graph.interior)
+    }
+
+    /// Everything an analysis needs, over a resolver that the caller keeps.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn view<'a>(&'a self, resolver: &'a Resolver<'a>) -> Result<View<'a>, InspectError> {
+        Ok(View { memory: &self.image.memory, resolver, graph: self.graph()?, reach: self.reach()? })
+    }
+
+    /// Lost chunks in groups of one type (or size).
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn leaks(&self) -> Result<&[LeakGroup], InspectError> {
+        if let Some(groups) = self.leaks.get() {
+            return Ok(groups);
+        }
+        let types = self.types();
+        let resolver = self.resolver();
+        let view = self.view(&resolver)?;
+        let groups = leaks::groups(&view, |chunk| types.of(chunk).map(|id| id.0));
+        Ok(self.leaks.get_or_init(|| groups))
+    }
+
+    /// Lists, trees, arrays and blocks, ranked by what they hold.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn suspects(&self) -> Result<&Suspects, InspectError> {
+        if let Some(suspects) = self.suspects.get() {
+            return Ok(suspects);
+        }
+        let resolver = self.resolver();
+        let view = self.view(&resolver)?;
+        self.progress.phase(Phase::Analysis);
+        let libcxx = self.process.modules.iter().any(|module| module.name().starts_with("libc++.so"));
+        let suspects = suspects::find(&view, SuspectOptions { libcxx, ..SuspectOptions::default() });
+        Ok(self.suspects.get_or_init(|| suspects))
+    }
+
+    /// All findings of the floors computed so far, the gravest first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let heap = self.heap.get().map(|heap| heap.problems.as_slice()).unwrap_or_default();
+        let graph = self.graph.get().map(|graph| graph.problems.as_slice()).unwrap_or_default();
+        let mut all = [&self.image.problems, &self.process_problems, heap, graph].concat();
+        all.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
+        all.dedup();
+        all
+    }
+}
+
+/// The C library, or the debugging malloc that comes with it, by file name.
+fn is_glibc(name: &str) -> bool {
+    ["libc.so.6", "libc-2.", "libc_malloc_debug.so"].iter().any(|start| name.starts_with(start))
+}

@@ -1,0 +1,235 @@
+//! The verbs' machine-readable answers: like [`super::model`], the types are the schema.
+
+use super::model::{Amount, CoreFacts, Hex, LeakRow, Memory, ProblemRow, ProcessFacts, Suspect, TypeRow};
+use serde::Serialize;
+
+/// One chunk, as `chunks` lists it; the CSV columns have the same names in the same order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ChunkRow {
+    /// User address: what malloc returned.
+    pub address: Hex,
+    /// Usable bytes, as `malloc_usable_size`.
+    pub size_bytes: u64,
+    /// `used` or `free`.
+    pub state: String,
+    /// `arena`, `mmapped`, `tcache`, …
+    pub place: String,
+    /// `main`, the arena's number, or empty for mmapped chunks.
+    pub arena: String,
+    /// `reachable`, `lost`, `indirectly-lost`; empty when free.
+    pub reach: String,
+    /// What it is, as far as known.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// `types`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct TypesAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All chunks that passed the filter.
+    pub total: Amount,
+    /// The rows.
+    pub types: Vec<TypeRow>,
+}
+
+/// `leaks`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct LeaksAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Directly and indirectly lost.
+    pub leaked: Amount,
+    /// The heads.
+    pub directly_lost: Amount,
+    /// What only they hold.
+    pub indirectly_lost: Amount,
+    /// Lost chunks that the C library has for itself, with what only they hold; not counted in `leaked`.
+    pub lost_of_libc: Amount,
+    /// Whether bytes are missing in the core, so that some of it may be reachable after all.
+    pub incomplete: bool,
+    /// The rows.
+    pub leaks: Vec<LeakRow>,
+}
+
+/// `chains`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ChainsAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The rows.
+    pub chains: Vec<Suspect>,
+}
+
+/// `chunk ADDR`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ChunkAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The address asked about.
+    pub address: Hex,
+    /// `chunk`, `module`, `stack`, `unmapped`, …
+    pub what: String,
+    /// The same in words.
+    pub text: String,
+    /// The chunk that holds the address.
+    pub chunk: Option<ChunkRow>,
+    /// How far into the chunk's usable bytes the address is.
+    pub offset_bytes: Option<u64>,
+    /// How the chunk's type is known.
+    pub type_evidence: Option<String>,
+    /// Up to two chunks on either side of it.
+    pub neighbours: Vec<ChunkRow>,
+    /// How many words refer to the chunk.
+    pub referrer_count: u64,
+    /// The first of them.
+    pub referrers: Vec<RefRow>,
+    /// To how many chunks it refers.
+    pub reference_count: u64,
+    /// The first of those.
+    pub references: Vec<RefRow>,
+}
+
+/// One reference: a word of memory (or a register) that holds an address in a chunk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RefRow {
+    /// `chunk`, `module-data`, `stack`, `registers`, `tls`, `unexplained`.
+    pub kind: String,
+    /// The holder's (or, for what a chunk refers to, the target's) name: `g_log+0x10 in rpc_server`.
+    pub name: String,
+    /// Address of the holding word, or of the target chunk.
+    pub address: Option<Hex>,
+    /// `exact` when the word holds the user address, `interior` when it points further in.
+    pub edge: String,
+    /// How far in, where it is known.
+    pub delta_bytes: u64,
+    /// Type of the chunk on the other side.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// `refs ADDR`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RefsAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The address asked about.
+    pub address: Hex,
+    /// `chunk`, `module-data`, `stack`, `unmapped`, …; references are known for used chunks only.
+    pub what: String,
+    /// What it is, in words.
+    pub text: String,
+    /// How many words refer to it in all.
+    pub referrer_count: u64,
+    /// They, or the first of them.
+    pub referrers: Vec<RefRow>,
+}
+
+/// `path ADDR`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PathAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The address asked about.
+    pub address: Hex,
+    /// `chunk`, `module-data`, `stack`, `unmapped`, …; paths are known for used chunks only.
+    pub what: String,
+    /// What it is, in words.
+    pub text: String,
+    /// Whether any root reaches it.
+    pub reachable: bool,
+    /// Hops from the root to the chunk, repeating ones folded.
+    pub steps: Vec<PathStep>,
+}
+
+/// One hop of a path, or a run of like hops.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PathStep {
+    /// `chunk`, `more` for a folded run, or the kind of root.
+    pub kind: String,
+    /// What it is, in words.
+    pub name: String,
+    /// User address of the chunk, or address of the root word.
+    pub address: Option<Hex>,
+    /// Offset, in the chunk, of the word that leads on.
+    pub offset_bytes: Option<u64>,
+    /// Hops that this row stands for.
+    pub hops: u64,
+}
+
+/// `info`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct InfoAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The core file.
+    pub core: CoreFacts,
+    /// What ran.
+    pub process: ProcessFacts,
+    /// The command line as the kernel kept it (at most 80 bytes).
+    pub arguments: Option<String>,
+    /// Where its memory is, as far as mappings tell.
+    pub memory: Memory,
+    /// Threads in the core's order.
+    pub threads: Vec<ThreadRow>,
+    /// Modules by address.
+    pub modules: Vec<ModuleRow>,
+    /// Mappings by address.
+    pub mappings: Vec<MappingRow>,
+    /// Findings that may affect the figures.
+    pub problems: Vec<ProblemRow>,
+}
+
+/// One thread.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ThreadRow {
+    /// Its number in reports, from 1, in the core's order.
+    pub number: u64,
+    /// Kernel thread id.
+    pub tid: u32,
+    /// Name of the signal it was stopped by.
+    pub signal: Option<String>,
+    /// Program counter.
+    pub pc: Hex,
+    /// Function that holds the program counter.
+    pub function: String,
+    /// Stack pointer.
+    pub sp: Hex,
+    /// Bytes of its stack in use.
+    pub stack_live_bytes: Option<u64>,
+}
+
+/// One module.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ModuleRow {
+    /// Path as the process saw it.
+    pub path: String,
+    /// First address.
+    pub start: Hex,
+    /// Address past the end.
+    pub end: Hex,
+    /// `matches`, `unverified`, `mismatch`, `missing`.
+    pub file: String,
+    /// Build-id in hex.
+    pub build_id: Option<String>,
+    /// The file that is used, on this machine.
+    pub local_path: Option<String>,
+}
+
+/// One mapping.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct MappingRow {
+    /// First address.
+    pub start: Hex,
+    /// Address past the end.
+    pub end: Hex,
+    /// `rwx` with `-` for what is not allowed.
+    pub access: String,
+    /// `file`, `brk`, `stack`, …
+    pub kind: String,
+    /// Bytes that the core holds.
+    pub dumped_bytes: u64,
+    /// The mapped file.
+    pub path: Option<String>,
+}

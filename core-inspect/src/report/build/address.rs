@@ -1,0 +1,210 @@
+//! What is at an address, who refers to it, and how a root reaches it.
+
+use super::{Sources, above};
+use crate::base::Avma;
+use crate::graph::paths::{Parents, Path, Step, referrers};
+use crate::graph::{Hop, Referrer, Resolver, Standing};
+use crate::heap::{Chunk, ChunkId, State};
+use crate::image::memory::MemoryReader;
+use crate::report::answers::{ChunkAnswer, ChunkRow, PathAnswer, PathStep, RefRow, RefsAnswer};
+use crate::report::model::{Hex, SCHEMA_VERSION};
+
+/// References that `chunk` lists; more is `refs`.
+const LISTED: usize = 10;
+/// Chunks on either side that `chunk` lists.
+const BESIDE: u32 = 2;
+
+impl Sources<'_> {
+    /// The answer of `chunk ADDR`.
+    pub fn chunk_answer(&self, at: Avma) -> ChunkAnswer {
+        let named = self.address(at);
+        let chunk = self.chunk_at(at).filter(|chunk| chunk.place.state() != State::Neither);
+        let referrers = chunk.map_or_else(Vec::new, |chunk| self.referrers(&chunk));
+        let references = chunk.map_or_else(Vec::new, |chunk| self.references(&chunk));
+        ChunkAnswer {
+            schema_version: SCHEMA_VERSION,
+            address: Hex(at),
+            what: named.kind.to_owned(),
+            text: named.name,
+            chunk: chunk.map(|chunk| self.chunk_row(&chunk)),
+            offset_bytes: chunk.map(|chunk| above(at, chunk.user)),
+            type_evidence: chunk.and_then(|chunk| self.type_evidence(chunk.id)).map(str::to_owned),
+            neighbours: chunk.map_or_else(Vec::new, |chunk| self.neighbours(chunk.id)),
+            referrer_count: referrers.len() as u64,
+            referrers: first(referrers, LISTED),
+            reference_count: references.len() as u64,
+            references: first(references, LISTED),
+        }
+    }
+
+    /// The answer of `refs ADDR`.
+    pub fn refs_answer(&self, at: Avma, limit: usize) -> RefsAnswer {
+        let all = self.chunk_at(at).map_or_else(Vec::new, |chunk| self.referrers(&chunk));
+        let named = self.address(at);
+        RefsAnswer {
+            schema_version: SCHEMA_VERSION,
+            address: Hex(at),
+            what: named.kind.to_owned(),
+            text: named.name,
+            referrer_count: all.len() as u64,
+            referrers: first(all, limit),
+        }
+    }
+
+    /// The answer of `path ADDR`.
+    pub fn path_answer(&self, at: Avma) -> PathAnswer {
+        let path = self.chunk_at(at).and_then(|chunk| self.path(chunk.id));
+        let named = self.address(at);
+        PathAnswer {
+            schema_version: SCHEMA_VERSION,
+            address: Hex(at),
+            what: named.kind.to_owned(),
+            text: named.name,
+            reachable: path.is_some(),
+            steps: path.map_or_else(Vec::new, |path| self.steps(&path)),
+        }
+    }
+
+    fn type_evidence(&self, id: ChunkId) -> Option<&'static str> {
+        let types = self.types?;
+        types.of(id).map(|id| types.get(id).evidence.as_str())
+    }
+
+    fn neighbours(&self, id: ChunkId) -> Vec<ChunkRow> {
+        let Some(heap) = self.heap else { return Vec::new() };
+        let beside = heap.chunks.id_range(id.0.saturating_sub(BESIDE), id.0.saturating_add(BESIDE + 1));
+        beside.filter(|chunk| chunk.id != id).map(|chunk| self.chunk_row(&chunk)).collect()
+    }
+
+    fn referrers(&self, chunk: &Chunk) -> Vec<RefRow> {
+        let (Some(heap), Some(graph)) = (self.heap, self.graph) else { return Vec::new() };
+        let rows = referrers(&self.image.memory, graph, &heap.chunks, chunk.id).into_iter();
+        rows.map(|found| self.referrer(&found)).collect()
+    }
+
+    fn referrer(&self, found: &Referrer) -> RefRow {
+        match found {
+            Referrer::Root { found, delta } => {
+                let named = self.root(found);
+                let address = (named.kind != "registers").then_some(Hex(found.at));
+                RefRow {
+                    kind: named.kind.to_owned(),
+                    name: named.name,
+                    address,
+                    edge: edge(found.target.exact()),
+                    delta_bytes: *delta,
+                    type_name: String::new(),
+                }
+            }
+            Referrer::Chunk(Hop { chunk, offset, delta }) => {
+                let holder = self.chunk_by_id(*chunk);
+                RefRow {
+                    kind: "chunk".to_owned(),
+                    name: holder.map(|holder| format!("chunk {} at +{offset:#x}", holder.user)).unwrap_or_default(),
+                    address: holder.map(|holder| Hex(holder.user.wrapping_add(*offset))),
+                    edge: edge(*delta == 0),
+                    delta_bytes: *delta,
+                    type_name: self.type_of(*chunk).to_owned(),
+                }
+            }
+        }
+    }
+
+    fn references(&self, chunk: &Chunk) -> Vec<RefRow> {
+        let Some(graph) = self.graph.filter(|_| chunk.place.state() == State::Used) else { return Vec::new() };
+        let rows = graph.edges.of(chunk.id).iter().filter_map(|target| {
+            let held = self.chunk_by_id(target.id())?;
+            Some(RefRow {
+                kind: "chunk".to_owned(),
+                name: format!("chunk {}", held.user),
+                address: Some(Hex(held.user)),
+                edge: edge(target.exact()),
+                delta_bytes: 0,
+                type_name: self.type_of(held.id).to_owned(),
+            })
+        });
+        rows.collect()
+    }
+
+    pub(super) fn chunk_by_id(&self, id: ChunkId) -> Option<Chunk> {
+        self.heap.map(|heap| heap.chunks.get(id))
+    }
+
+    fn path(&self, target: ChunkId) -> Option<Path> {
+        let (heap, graph) = (self.heap?, self.graph?);
+        let resolver = Resolver::new(&heap.chunks, true);
+        let mut parents = Parents::new(graph, &heap.chunks);
+        Path::find(&self.image.memory as &dyn MemoryReader, graph, &resolver, &mut parents, target)
+    }
+
+    fn steps(&self, path: &Path) -> Vec<PathStep> {
+        let root = self.root(&path.root);
+        let kind_of = |id: ChunkId| self.kind_of(id);
+        let mut steps = vec![PathStep {
+            kind: root.kind.to_owned(),
+            name: root.name,
+            address: (root.kind != "registers").then_some(Hex(path.root.at)),
+            offset_bytes: None,
+            hops: 1,
+        }];
+        for step in path.folded(kind_of) {
+            match step {
+                Step::Hop(hop) => steps.push(self.hop(hop.chunk, Some(hop.offset))),
+                Step::Repeated { count, first, last } => {
+                    if count > 1 {
+                        steps.push(PathStep {
+                            kind: "more".to_owned(),
+                            name: self.run_name(first.chunk),
+                            address: None,
+                            offset_bytes: Some(first.offset),
+                            hops: count - 1,
+                        });
+                    }
+                    steps.push(self.hop(last, Some(first.offset)));
+                }
+            }
+        }
+        steps.push(self.hop(path.target, None));
+        steps
+    }
+
+    /// Chunks fold into one run when this is equal: type, or size where types are not known.
+    fn kind_of(&self, id: ChunkId) -> u64 {
+        match self.types.and_then(|types| types.of(id)) {
+            Some(id) => u64::from(id.0),
+            None => self.chunk_by_id(id).map_or(0, |chunk| chunk.usable | 1 << 63),
+        }
+    }
+
+    fn run_name(&self, id: ChunkId) -> String {
+        match self.type_of(id) {
+            "" => "chunks of this size".to_owned(),
+            name => format!("of {name}"),
+        }
+    }
+
+    fn hop(&self, id: ChunkId, offset: Option<u64>) -> PathStep {
+        let chunk = self.chunk_by_id(id);
+        PathStep {
+            kind: "chunk".to_owned(),
+            name: chunk.map(|chunk| self.chunk(&chunk, 0)).unwrap_or_default(),
+            address: chunk.map(|chunk| Hex(chunk.user)),
+            offset_bytes: offset,
+            hops: 1,
+        }
+    }
+
+    /// Whether a root reaches the chunk, as far as reach is known.
+    pub fn is_reachable(&self, id: ChunkId) -> Option<bool> {
+        self.reach.map(|reach| Standing::is_reachable(reach.standing(id)))
+    }
+}
+
+fn edge(exact: bool) -> String {
+    if exact { "exact" } else { "interior" }.to_owned()
+}
+
+fn first<T>(mut rows: Vec<T>, limit: usize) -> Vec<T> {
+    rows.truncate(limit);
+    rows
+}

@@ -1,0 +1,178 @@
+//! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
+//! tens of millions of them.
+
+use super::answers::RefRow;
+use super::model::{LeakRow, Suspect, TypeRow};
+use crate::base::Avma;
+use std::io::{self, Write};
+
+/// The columns of `chunks`, in the order of the machine contract.
+pub const CHUNK_HEADER: &str = "address,size_bytes,state,place,arena,reach,type\n";
+
+/// One chunk's cells, borrowed from wherever they are.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkCells<'a> {
+    /// User address.
+    pub address: Avma,
+    /// Usable bytes.
+    pub size_bytes: u64,
+    /// `used` or `free`.
+    pub state: &'a str,
+    /// The place's keyword.
+    pub place: &'a str,
+    /// `main`, a number, or empty.
+    pub arena: &'a str,
+    /// The reach's keyword, or empty.
+    pub reach: &'a str,
+    /// The type's name, as the form wants it: [`quoted`] for CSV.
+    pub type_cell: &'a str,
+}
+
+/// Writes one line; `line` is scratch space.
+///
+/// # Errors
+/// What `out` says.
+pub fn chunk(out: &mut impl Write, line: &mut Vec<u8>, cells: &ChunkCells<'_>) -> io::Result<()> {
+    line.clear();
+    push_hex(line, cells.address.0);
+    line.push(b',');
+    push_decimal(line, cells.size_bytes);
+    for cell in [cells.state, cells.place, cells.arena, cells.reach, cells.type_cell] {
+        line.push(b',');
+        line.extend_from_slice(cell.as_bytes());
+    }
+    line.push(b'\n');
+    out.write_all(line)
+}
+
+fn push_hex(line: &mut Vec<u8>, n: u64) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    line.extend_from_slice(b"0x");
+    let digits = (64 - n.leading_zeros()).div_ceil(4).max(1);
+    line.extend((0..digits).rev().map(|digit| DIGITS[(n >> (4 * digit)) as usize & 15]));
+}
+
+fn push_decimal(line: &mut Vec<u8>, mut n: u64) {
+    let from = line.len();
+    loop {
+        line.push(b'0' + (n % 10) as u8);
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    line[from..].reverse();
+}
+
+/// `text` as one CSV cell.
+pub fn quoted(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+fn line<const N: usize>(out: &mut impl Write, cells: [String; N]) -> io::Result<()> {
+    writeln!(out, "{}", cells.map(|cell| quoted(&cell)).join(","))
+}
+
+/// `types` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn types(out: &mut impl Write, rows: &[TypeRow]) -> io::Result<()> {
+    out.write_all(b"name,chunks,bytes,share,evidence\n")?;
+    for row in rows {
+        let TypeRow { name, chunks, bytes, share, evidence } = row.clone();
+        line(out, [name, chunks.to_string(), bytes.to_string(), share.to_string(), evidence])?;
+    }
+    Ok(())
+}
+
+/// `leaks` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn leaks(out: &mut impl Write, rows: &[LeakRow]) -> io::Result<()> {
+    out.write_all(b"name,chunks,bytes,indirect_chunks,indirect_bytes,example\n")?;
+    for row in rows {
+        let numbers = [row.chunks, row.bytes, row.indirect_chunks, row.indirect_bytes].map(|n| n.to_string());
+        let [chunks, bytes, indirect_chunks, indirect_bytes] = numbers;
+        line(out, [row.name.clone(), chunks, bytes, indirect_chunks, indirect_bytes, row.example.0.to_string()])?;
+    }
+    Ok(())
+}
+
+/// `chains` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn chains(out: &mut impl Write, rows: &[Suspect]) -> io::Result<()> {
+    out.write_all(b"kind,anchor,elements,bytes,own_bytes,share,element_type,element_bytes,first,signs\n")?;
+    for row in rows {
+        line(
+            out,
+            [
+                row.kind.clone(),
+                row.anchor.clone(),
+                row.elements.to_string(),
+                row.bytes.to_string(),
+                row.own_bytes.to_string(),
+                row.share.to_string(),
+                row.element_type.clone(),
+                row.element_bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
+                row.first.0.to_string(),
+                row.signs.join(" "),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// `refs` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn refs(out: &mut impl Write, rows: &[RefRow]) -> io::Result<()> {
+    out.write_all(b"kind,name,address,edge,delta_bytes,type\n")?;
+    for row in rows {
+        let address = row.address.map(|at| at.0.to_string()).unwrap_or_default();
+        let RefRow { kind, name, edge, delta_bytes, type_name, .. } = row.clone();
+        line(out, [kind, name, address, edge, delta_bytes.to_string(), type_name])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_line_has_the_contracts_columns() {
+        let mut out = Vec::new();
+        let type_cell = quoted("std::map<int, \"x\">");
+        let cells = ChunkCells {
+            address: Avma(0x5581_f0c2_a2b0),
+            size_bytes: 1032,
+            state: "used",
+            place: "arena",
+            arena: "main",
+            reach: "reachable",
+            type_cell: &type_cell,
+        };
+        chunk(&mut out, &mut Vec::new(), &cells).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "0x5581f0c2a2b0,1032,used,arena,main,reachable,\"std::map<int, \"\"x\"\">\"\n"
+        );
+        assert_eq!(CHUNK_HEADER.trim_end().split(',').count(), 7);
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_standard_library() {
+        for n in [0, 1, 9, 10, 15, 16, 255, 256, u64::MAX - 1, u64::MAX] {
+            let (mut hex, mut decimal) = (Vec::new(), Vec::new());
+            push_hex(&mut hex, n);
+            push_decimal(&mut decimal, n);
+            assert_eq!(String::from_utf8(hex).unwrap(), format!("{n:#x}"));
+            assert_eq!(String::from_utf8(decimal).unwrap(), n.to_string());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A container in a sentence or two.
+
+use super::model::Suspect;
+use super::units::{bytes, count, counted, percent};
+
+/// The words for a container's kind: `doubly-linked-list` → `doubly linked list`; names of classes stay.
+pub fn kind_words(kind: &str) -> String {
+    if kind.contains("::") { kind.to_owned() } else { kind.replace('-', " ") }
+}
+
+/// `std::list at g_server+0x40 in rpc_server holds 20,000 elements, 6.1 MiB, 84 % of the used heap; …`, `used` being the
+/// used bytes of all.
+pub fn sentence(suspect: &Suspect, used: u64) -> String {
+    let what = kind_words(&suspect.kind);
+    let size = format!("{}, {} of the used heap", bytes(suspect.bytes), percent(suspect.bytes, used));
+    let mut parts = match suspect.kind.as_str() {
+        "block" => vec![format!("{what} {} takes {size}", anchored(suspect))],
+        _ => vec![format!("{what} {} holds {}, {size}", anchored(suspect), counted(suspect.elements, "element"))],
+    };
+    parts.extend(elements(suspect));
+    parts.extend(order(suspect));
+    parts.extend((suspect.siblings > 0).then(|| siblings(suspect)));
+    parts.extend(has(suspect, "grew-last").then(|| "its newest element is among the newest chunks".to_owned()));
+    format!("{}.", parts.join("; "))
+}
+
+fn has(suspect: &Suspect, sign: &str) -> bool {
+    suspect.signs.iter().any(|other| other == sign)
+}
+
+fn anchored(suspect: &Suspect) -> String {
+    match suspect.anchor_kind.as_str() {
+        "" => "that nothing is known to hold".to_owned(),
+        "stack" | "registers" | "tls" | "chunk" => format!("in {}", suspect.anchor),
+        _ => format!("at {}", suspect.anchor),
+    }
+}
+
+/// `216 B each (Request), and 2.0 MiB below them, mostly text`.
+fn elements(suspect: &Suspect) -> Option<String> {
+    let of = if suspect.element_type.is_empty() { String::new() } else { format!(" ({})", suspect.element_type) };
+    let each = match (suspect.kind.as_str(), suspect.element_bytes) {
+        ("block", _) => (!suspect.element_type.is_empty()).then(|| suspect.element_type.clone())?,
+        (_, Some(size)) => format!("{} each{of}", bytes(size)),
+        (_, None) if of.is_empty() => "elements of several sizes".to_owned(),
+        (_, None) => format!("elements of several sizes{of}"),
+    };
+    let below = suspect.bytes.saturating_sub(suspect.own_bytes);
+    let mostly = if suspect.held_type.is_empty() { String::new() } else { format!(", mostly {}", suspect.held_type) };
+    Some(if below == 0 { each } else { format!("{each}, and {} below them{mostly}", bytes(below)) })
+}
+
+fn order(suspect: &Suspect) -> Option<String> {
+    let rises = suspect.rising.is_none_or(|rising| rising >= 0.5);
+    let (way, how) = if rises { ("rise", "appended") } else { ("fall", "added in front") };
+    has(suspect, "append-order").then(|| format!("addresses {way} along it: {how}, never removed"))
+}
+
+fn siblings(suspect: &Suspect) -> String {
+    let median = count(suspect.sibling_median);
+    match suspect.siblings {
+        1 => format!("the only other one of this element size has {median}"),
+        n => format!("{} others of this element size have {median} at the median", count(n)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_first_suspect_in_words() {
+        let report = sample::report();
+        assert_eq!(
+            sentence(&report.suspects[0], report.totals.used.bytes),
+            "std::list at g_server+0x40 in rpc_server holds 20,000 elements, 6.1 MiB, 84 % of the used heap; 216 B each \
+             (Request), and 2.0 MiB below them, mostly text; addresses rise along it: appended, never removed; 3 others \
+             of this element size have 12 at the median; its newest element is among the newest chunks."
+        );
+    }
+
+    #[test]
+    fn a_block_has_no_elements() {
+        let mut suspect = sample::report().suspects.remove(0);
+        suspect.kind = "block".to_owned();
+        suspect.element_type = String::new();
+        suspect.signs.clear();
+        suspect.siblings = 0;
+        assert_eq!(
+            sentence(&suspect, 7_600_000),
+            "block at g_server+0x40 in rpc_server takes 6.1 MiB, 84 % of the used heap."
+        );
+    }
+
+    #[test]
+    fn what_grows_in_front_is_said_so() {
+        let mut suspect = sample::report().suspects.remove(0);
+        suspect.rising = Some(0.01);
+        assert!(sentence(&suspect, 7_600_000).contains("addresses fall along it: added in front, never removed"));
+    }
+}

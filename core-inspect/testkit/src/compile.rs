@@ -1,0 +1,88 @@
+//! A fixture's source and flags → an executable.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Fixture, FixtureError};
+
+/// Compiles to `exe`.
+pub(crate) fn compile(fixture: &Fixture, exe: &Path) -> Result<(), FixtureError> {
+    let compiler = compiler(fixture);
+    let mut command = Command::new(&compiler);
+    command.args(default_flags(&compiler)).args(&fixture.flags).arg("-o").arg(exe).arg(fixture.source_path());
+    if !is_rustc(&compiler) {
+        command.arg("-pthread");
+    }
+    finish(&mut command, fixture)?;
+    if fixture.strip {
+        finish(Command::new("strip").arg(exe), fixture)?;
+    }
+    Ok(())
+}
+
+/// The compiler asked for, or the usual one of the source's language.
+pub(crate) fn compiler(fixture: &Fixture) -> String {
+    let usual = match Path::new(&fixture.source).extension().and_then(OsStr::to_str) {
+        Some("rs") => "rustc",
+        Some("cc") => "g++",
+        _ => "gcc",
+    };
+    fixture.compiler.clone().unwrap_or_else(|| usual.to_owned())
+}
+
+fn is_rustc(compiler: &str) -> bool {
+    compiler.ends_with("rustc")
+}
+
+fn default_flags(compiler: &str) -> &'static [&'static str] {
+    if is_rustc(compiler) {
+        &["--edition", "2024", "-g", "-O"]
+    } else if compiler.contains("++") {
+        &["-std=c++17", "-g", "-O1"]
+    } else {
+        &["-g", "-O1"]
+    }
+}
+
+fn finish(command: &mut Command, fixture: &Fixture) -> Result<(), FixtureError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|_| FixtureError::Missing {
+        hint: format!("on Debian: apt-get install {}", package_of(&program)),
+        program,
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(FixtureError::Compile {
+        source_file: fixture.source.clone(),
+        command: format!("{command:?}"),
+        hint: missing_package(&fixture.flags, &stderr),
+        stderr,
+    })
+}
+
+fn package_of(program: &str) -> &str {
+    match program {
+        "rustc" => "rustc (or rustup)",
+        "clang++" => "clang",
+        "strip" => "binutils",
+        "musl-gcc" => "musl-tools",
+        other => other,
+    }
+}
+
+/// What to install, when the compiler's words look like an absent library.
+fn missing_package(flags: &[String], stderr: &str) -> String {
+    let absent = ["No such file", "not found", "cannot find", "incompatible"].iter().any(|word| stderr.contains(word));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    let package = match () {
+        () if !absent => return String::new(),
+        () if has("-m32") => "gcc-multilib g++-multilib",
+        () if has("-stdlib=libc++") => "libc++-dev libc++abi-dev",
+        () if has("-static") => "libc6-dev",
+        () => return String::new(),
+    };
+    format!("hint: on Debian apt-get install {package}\n")
+}

@@ -1,0 +1,15 @@
+//! The command line as users and scripts see it: the built program is run, its streams and exit codes are looked at.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test --test cli` writes the snapshots anew.
+
+mod address;
+mod chunks;
+mod errors;
+mod help;
+mod info;
+mod leaks;
+mod named;
+mod page;
+mod pipes;
+mod support;
+mod types;
