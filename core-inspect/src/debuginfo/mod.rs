@@ -3,6 +3,7 @@
 pub mod demangle;
 pub mod dwarf;
 pub mod locate;
+pub mod model;
 pub mod symbols;
 #[cfg(test)]
 mod testing;
@@ -10,4 +11,5 @@ mod testing;
 pub use demangle::{demangle, shorten};
 pub use dwarf::{StructLayout, Wanted};
 pub use locate::DebugFile;
+pub use model::{DebugKind, DebugType, DebugTypeId, SourceLine, TypeSource};
 pub use symbols::{SymbolRef, Symbols};
