@@ -101,3 +101,33 @@ fn verbose_talks_on_standard_error_only() {
     assert!(run.stderr.contains("walking the heap: "), "{}", run.stderr);
     assert!(!run.stdout.contains("walking the heap"));
 }
+
+/// Runs a line of shell on a terminal of its own (`script` of util-linux), and gives what appeared there.
+fn on_a_terminal(line: &str) -> String {
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", line, "/dev/null"]).stdin(Stdio::null()).env_remove("NO_COLOR").env("TERM", "xterm");
+    let output = command.env("TOOL", program().get_program()).env("CORE", recorded()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_terminal_sees_colour_in_its_own_width() {
+    let seen = on_a_terminal("stty rows 40 columns 72; \"$TOOL\" \"$CORE\" --quiet");
+    assert!(seen.contains("\x1b["), "{seen}");
+    let colours = regex::Regex::new("\x1b\\[[0-9;]*m").unwrap();
+    let plain = colours.replace_all(&seen, "");
+    // Paths are never broken.
+    let lines = plain.lines().map(str::trim_end).filter(|line| !line.contains('/'));
+    let widest = lines.map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|width| (60..=72).contains(&width)), "{widest:?}: {plain}");
+    assert!(!on_a_terminal("NO_COLOR=1 \"$TOOL\" \"$CORE\" --quiet").contains('\x1b'));
+}
+
+#[test]
+fn a_terminal_is_told_what_takes_long() {
+    let slow = "(sleep 2; cat \"$CORE\") | \"$TOOL\" types -";
+    let seen = on_a_terminal(&format!("{slow} > /dev/null"));
+    assert!(seen.contains("opening the core ("), "{seen:?}");
+    assert_eq!(on_a_terminal(&format!("{slow} --quiet > /dev/null")), "");
+}

@@ -2,7 +2,7 @@
 
 use super::title;
 use crate::report::answers::LeaksAnswer;
-use crate::report::look::Look;
+use crate::report::look::{Look, wrap};
 use crate::report::model::{Amount, LeakRow, Report};
 use crate::report::table::Table;
 use crate::report::units::{bytes, count, counted};
@@ -11,7 +11,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
     let totals = &report.totals;
     let shown = report.leaks.len().min(limit);
     let mut out = title("Leaks", look);
-    out.push_str(&summary(totals.directly_lost, totals.indirectly_lost, totals.lost_of_libc));
+    out.push_str(&summary(totals.directly_lost, totals.indirectly_lost, totals.lost_of_libc, look.width));
     out.push_str(&leak_table(&report.leaks[..shown], look));
     let more = report.leaks.len() - shown;
     if more > 0 {
@@ -23,7 +23,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
 
 /// `leaks` for people.
 pub fn leaks(answer: &LeaksAnswer, look: Look) -> String {
-    let mut out = summary(answer.directly_lost, answer.indirectly_lost, answer.lost_of_libc);
+    let mut out = summary(answer.directly_lost, answer.indirectly_lost, answer.lost_of_libc, look.width);
     if answer.incomplete {
         out.push_str(&look.alarm("  The core is incomplete: what looks lost may be held by what is missing."));
         out.push('\n');
@@ -33,15 +33,17 @@ pub fn leaks(answer: &LeaksAnswer, look: Look) -> String {
 }
 
 /// What the program lost, and what the C library did.
-fn summary(direct: Amount, indirect: Amount, of_libc: Amount) -> String {
+fn summary(direct: Amount, indirect: Amount, of_libc: Amount, width: usize) -> String {
     let words = |amount: Amount| format!("{} ({})", bytes(amount.bytes), counted(amount.chunks, "chunk"));
-    let mut out = match direct.chunks {
-        0 => "  Nothing is lost.\n".to_owned(),
-        _ => format!("  {} lost directly, {} only through those.\n", words(direct), words(indirect)),
+    let lost = match direct.chunks {
+        0 => "  Nothing is lost.".to_owned(),
+        _ => format!("  {} lost directly, {} only through those.", words(direct), words(indirect)),
     };
+    let mut out = wrap(&lost, width, 2) + "\n";
     if of_libc.chunks > 0 {
         let amount = words(of_libc);
-        out.extend(["  Not counted: ", &amount, " of the C library itself, which the program cannot free.\n"]);
+        let apart = format!("  Not counted: {amount} of the C library itself, which the program cannot free.");
+        out += &(wrap(&apart, width, 2) + "\n");
     }
     out
 }
