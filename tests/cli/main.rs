@@ -4,6 +4,7 @@
 
 mod address;
 mod chunks;
+mod duplicates;
 mod errors;
 mod help;
 mod info;

@@ -72,6 +72,12 @@ pub(crate) fn leaking() -> &'static Dump {
     DUMP.get_or_init(|| Fixture::new("cpp/leaks.cc").dump().expect("the fixture runs"))
 }
 
+/// A program that holds memory for nothing, in known amounts.
+pub(crate) fn wasteful() -> &'static Dump {
+    static DUMP: OnceLock<Dump> = OnceLock::new();
+    DUMP.get_or_init(|| Fixture::new("cpp/waste.cc").dump().expect("the fixture runs"))
+}
+
 /// A committed core, the same everywhere.
 pub(crate) fn recorded() -> PathBuf {
     repository().join("fixtures/cores/glibc-2.41-mix.core.zst")

@@ -8,6 +8,8 @@
 
 pub mod arrays;
 pub mod chains;
+pub mod contents;
+pub mod duplicates;
 pub mod held;
 pub mod leaks;
 pub mod links;

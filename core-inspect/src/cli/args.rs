@@ -65,6 +65,11 @@ pub enum Verb {
     ///
     /// Sort keys: bytes (descending), elements; by default what grows and holds most comes first.
     Chains(ChainsArgs),
+    /// Show chunks that hold the same: one string forty thousand times
+    ///
+    /// A row for each content that several used chunks have, texts compared up to their end, other chunks by all their
+    /// bytes. What they hold is shown only with --contents. Sort keys: wasted (default, descending), copies, bytes, size.
+    Duplicates(DuplicatesArgs),
     /// Say what is at an address: chunk, state, type, neighbours, who refers to it
     #[command(override_usage = "core-inspect chunk [OPTIONS] CORE [BINARY] ADDR")]
     Chunk(AddressArgs),
@@ -277,6 +282,33 @@ pub struct ChainsArgs {
     /// Only those whose kind or element type matches REGEX
     #[arg(long = "type", value_name = "REGEX")]
     pub type_name: Option<String>,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+}
+
+/// Arguments of `duplicates`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect duplicates core.1234 ./server
+  core-inspect duplicates core.1234 --type text --contents --min-copies 100
+  core-inspect duplicates core.1234 --size 1k.. --format csv
+
+A table has 30 rows unless --limit says otherwise; CSV and JSON have all.")]
+pub struct DuplicatesArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Only contents that at least N chunks have
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
+    pub min_copies: u32,
+    /// Show how the contents begin: cores keep secrets
+    #[arg(long)]
+    pub contents: bool,
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,

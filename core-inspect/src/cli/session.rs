@@ -20,6 +20,8 @@ use std::path::Path;
 pub(super) enum Depth {
     /// Threads, modules, mappings.
     Info,
+    /// Chunks and their types.
+    Types,
     /// Chunks, their types, who refers to what, what is reachable.
     Graph,
     /// Lists and containers too.
@@ -60,7 +62,9 @@ impl<'p> Session<'p> {
             return Ok(self.inspection.compute_all()?);
         }
         self.inspection.types();
-        self.inspection.reach()?;
+        if self.depth >= Depth::Graph {
+            self.inspection.reach()?;
+        }
         Ok(())
     }
 
@@ -88,17 +92,18 @@ impl<'p> Session<'p> {
     /// What the floors found.
     pub(super) fn sources(&self) -> Sources<'_> {
         let inspection = &self.inspection;
-        let walked = self.depth >= Depth::Graph && inspection.has_heap();
+        let typed = self.depth >= Depth::Types && inspection.has_heap();
+        let walked = self.depth >= Depth::Graph && typed;
         Sources {
             core: &self.target.core,
             file_bytes: self.file_bytes,
             image: &inspection.image,
             process: &inspection.process,
             symbols: inspection.symbols(),
-            heap: (self.depth >= Depth::Graph).then(|| inspection.heap()),
+            heap: (self.depth >= Depth::Types).then(|| inspection.heap()),
             graph: walked.then(|| inspection.graph().ok()).flatten(),
             reach: walked.then(|| inspection.reach().ok()).flatten(),
-            types: walked.then(|| inspection.types()),
+            types: typed.then(|| inspection.types()),
         }
     }
 

@@ -53,6 +53,54 @@ pub struct LeaksAnswer {
     pub leaks: Vec<LeakRow>,
 }
 
+/// `duplicates`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DuplicatesAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All groups, also those that `--limit` cut off.
+    pub total: DuplicateTotal,
+    /// Chunks that could not be compared, as bytes of them are missing in the core.
+    pub unread: Amount,
+    /// The rows.
+    pub duplicates: Vec<DuplicateRow>,
+}
+
+/// Sums over groups of equal chunks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct DuplicateTotal {
+    /// How many groups.
+    pub groups: u64,
+    /// Chunks in them.
+    pub copies: u64,
+    /// Their usable bytes.
+    pub bytes: u64,
+    /// Usable bytes of all but one chunk of each group.
+    pub wasted_bytes: u64,
+}
+
+/// Chunks that hold the same.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DuplicateRow {
+    /// `text` (up to its NUL), `bytes` (all usable ones), or `zeros` for all chunks without any other byte.
+    pub kind: String,
+    /// How many chunks.
+    pub copies: u64,
+    /// Bytes that each of them holds; none for `zeros`, which have several sizes.
+    pub content_bytes: Option<u64>,
+    /// Usable bytes of all.
+    pub bytes: u64,
+    /// Usable bytes of all but the smallest; 0 for `zeros`.
+    pub wasted_bytes: u64,
+    /// Type of the first one.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// User address of the first one.
+    pub first: Hex,
+    /// The start of what they hold, with `--contents`.
+    pub contents: Option<String>,
+}
+
 /// `chains`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ChainsAnswer {

@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::RefRow;
+use super::answers::{DuplicateRow, RefRow};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -122,6 +122,22 @@ pub fn chains(out: &mut impl Write, rows: &[Suspect]) -> io::Result<()> {
                 row.signs.join(" "),
             ],
         )?;
+    }
+    Ok(())
+}
+
+/// `duplicates` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn duplicates(out: &mut impl Write, rows: &[DuplicateRow]) -> io::Result<()> {
+    out.write_all(b"kind,copies,content_bytes,bytes,wasted_bytes,type,first,contents\n")?;
+    for row in rows {
+        let DuplicateRow { kind, type_name, contents, .. } = row.clone();
+        let content_bytes = row.content_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
+        let [copies, bytes, wasted] = [row.copies, row.bytes, row.wasted_bytes].map(|n| n.to_string());
+        let first = row.first.0.to_string();
+        line(out, [kind, copies, content_bytes, bytes, wasted, type_name, first, contents.unwrap_or_default()])?;
     }
     Ok(())
 }

@@ -199,6 +199,25 @@ pub(super) fn leaks_answer() -> LeaksAnswer {
     }
 }
 
+pub(super) fn duplicates_answer() -> DuplicatesAnswer {
+    let row = |kind: &str, copies, contents: Option<&str>| DuplicateRow {
+        kind: s(kind),
+        copies,
+        content_bytes: (kind != "zeros").then_some(38),
+        bytes: copies * 48,
+        wasted_bytes: if kind == "zeros" { 0 } else { copies.saturating_sub(1) * 48 },
+        type_name: s("text"),
+        first: hex(0x5581_f0c2_a2b0),
+        contents: contents.map(s),
+    };
+    DuplicatesAnswer {
+        schema_version: SCHEMA_VERSION,
+        total: DuplicateTotal { groups: 3, copies: 40_012, bytes: 1_920_576, wasted_bytes: 1_920_432 },
+        unread: amount(1, 4_096),
+        duplicates: vec![row("text", 40_000, Some("GET /index.html")), row("bytes", 10, None), row("zeros", 3, None)],
+    }
+}
+
 pub(super) fn chains_answer() -> ChainsAnswer {
     ChainsAnswer { schema_version: SCHEMA_VERSION, chains: vec![suspect()] }
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod allocators;
+pub mod duplicates;
 pub mod leaks;
 pub mod memory;
 pub mod names;

@@ -4,6 +4,7 @@
 mod address;
 mod chunks;
 mod confidence;
+mod duplicates;
 mod head;
 mod info;
 mod leaks;
@@ -15,6 +16,7 @@ mod verdict;
 pub use address::{chunk, path, refs};
 pub use chunks::ChunkLines;
 pub use confidence::warnings;
+pub use duplicates::duplicates;
 pub use info::info;
 pub use leaks::leaks;
 pub use suspects::suspect_list;
