@@ -10,6 +10,7 @@
 //! process or in bytes that the core lacks), while a chunk that is called reachable may be held by a stale word.
 
 pub mod bits;
+pub mod dominators;
 pub mod edges;
 pub mod paths;
 pub mod ranges;
@@ -22,6 +23,7 @@ pub(crate) mod testing;
 pub mod wave;
 
 pub use bits::Bits;
+pub use dominators::{Children, Dominators, Node, Owner, OwnerId, Owners};
 pub use edges::{Edges, Target};
 pub use paths::{Hop, Path, Referrer, Step};
 pub use reach::{Reach, Standing};
