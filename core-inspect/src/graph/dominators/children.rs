@@ -35,9 +35,10 @@ impl<'d> Children<'d> {
 
     /// Those that `node` dominates with nobody between, in no order that means anything, but always in the same.
     pub fn of(&self, node: Node) -> impl ExactSizeIterator<Item = Node> + '_ {
-        let range = self.tree.number(node).map_or(0..0, |number| {
-            self.first[number as usize] as usize..self.first[number as usize + 1] as usize
-        });
+        let range = self
+            .tree
+            .number(node)
+            .map_or(0..0, |number| self.first[number as usize] as usize..self.first[number as usize + 1] as usize);
         self.nodes[range].iter().map(|&vertex| node_of(vertex))
     }
 }

@@ -37,8 +37,7 @@ impl Numbering {
     pub(super) fn new(edges: &Edges, chunks: usize, owners: &Owners) -> Self {
         let cells = leaves_apart(edges, chunks, owners);
         let numbers = vec![NONE; owners.len()];
-        let numbering =
-            Self { cells, owners: numbers, vertices: vec![NONE], parents: vec![0], phases: Vec::new() };
+        let numbering = Self { cells, owners: numbers, vertices: vec![NONE], parents: vec![0], phases: Vec::new() };
         let mut search = Search { edges, holders: owners, numbering, waiting: Vec::new() };
         for phase in owners.phases() {
             search.numbering.phases.push(search.numbering.vertices.len() as u32);
