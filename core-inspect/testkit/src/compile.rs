@@ -12,13 +12,27 @@ pub(crate) fn compile(fixture: &Fixture, exe: &Path) -> Result<(), FixtureError>
     let mut command = Command::new(&compiler);
     command.args(default_flags(&compiler)).args(&fixture.flags).arg("-o").arg(exe).arg(fixture.source_path());
     if !is_rustc(&compiler) {
-        command.arg("-pthread");
+        command.arg("-pthread").args(package_flags(fixture)?);
     }
     finish(&mut command, fixture)?;
     if fixture.strip {
         finish(Command::new("strip").arg(exe), fixture)?;
     }
     Ok(())
+}
+
+/// What `pkg-config` says of the libraries; they come behind the source, which is what asks for them.
+fn package_flags(fixture: &Fixture) -> Result<Vec<String>, FixtureError> {
+    if fixture.packages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let output = Command::new("pkg-config").args(["--cflags", "--libs"]).args(&fixture.packages).output();
+    let flags = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let flags = flags.ok_or_else(|| FixtureError::Missing {
+        program: format!("pkg-config {}", fixture.packages.join(" ")),
+        hint: "on Debian: what tests/run installs".to_owned(),
+    })?;
+    Ok(String::from_utf8_lossy(&flags).split_whitespace().map(str::to_owned).collect())
 }
 
 /// The compiler asked for, or the usual one of the source's language.
@@ -82,6 +96,9 @@ fn missing_package(flags: &[String], stderr: &str) -> String {
         () if has("-m32") => "gcc-multilib g++-multilib",
         () if has("-stdlib=libc++") => "libc++-dev libc++abi-dev",
         () if has("-static") => "libc6-dev",
+        () if stderr.contains("boost/") => "libboost-dev",
+        () if stderr.contains("uthash.h") => "uthash-dev",
+        () if stderr.contains("bsd/sys/") => "libbsd-dev",
         () => return String::new(),
     };
     format!("hint: on Debian apt-get install {package}\n")

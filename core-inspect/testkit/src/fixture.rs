@@ -39,6 +39,7 @@ pub struct Fixture {
     pub(crate) source: String,
     pub(crate) compiler: Option<String>,
     pub(crate) flags: Vec<String>,
+    pub(crate) packages: Vec<String>,
     pub(crate) strip: bool,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) args: Vec<String>,
@@ -54,6 +55,7 @@ impl Fixture {
             source: source.to_owned(),
             compiler: None,
             flags: Vec::new(),
+            packages: Vec::new(),
             strip: false,
             env: Vec::new(),
             args: Vec::new(),
@@ -74,6 +76,13 @@ impl Fixture {
     #[must_use]
     pub fn flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// Compiles and links with what `pkg-config` says of this library, such as `glib-2.0`.
+    #[must_use]
+    pub fn package(mut self, name: &str) -> Self {
+        self.packages.push(name.to_owned());
         self
     }
 

@@ -25,4 +25,4 @@ mod truth;
 pub use error::FixtureError;
 pub use fixture::{Dump, DumpBy, Fixture};
 pub use recorded::{Recorded, recorded_cores};
-pub use truth::{Block, Fate, Note, Truth};
+pub use truth::{Block, Container, Fate, Note, Truth};

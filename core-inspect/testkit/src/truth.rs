@@ -44,6 +44,21 @@ impl Note {
     }
 }
 
+/// A container, as its program says of it: `# container,EXPRESSION,KIND,elements,capacity,bytes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Where it is, as a debugger's `print` takes it.
+    pub expression: String,
+    /// What it is, in the library's words: `vector`, `GList`, `hash_map`.
+    pub kind: String,
+    /// Its elements.
+    pub elements: u64,
+    /// How many it has room for, where that means something.
+    pub capacity: Option<u64>,
+    /// Usable bytes of all blocks that nothing but it holds.
+    pub bytes: u64,
+}
+
 /// All that a fixture said about its heap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Truth {
@@ -51,6 +66,8 @@ pub struct Truth {
     pub blocks: Vec<Block>,
     /// Addresses of the members of each lost ring.
     pub cycles: Vec<Vec<u64>>,
+    /// The containers, in file order.
+    pub containers: Vec<Container>,
     /// The other comment lines, in file order.
     pub notes: Vec<Note>,
 }
@@ -108,6 +125,8 @@ impl Truth {
         let kind = parts.next()?;
         if kind == "cycle" {
             self.cycles.push(parts.map(|member| number(&member)).collect::<Option<_>>()?);
+        } else if kind == "container" {
+            self.containers.push(container(&parts.collect::<Vec<_>>())?);
         } else {
             self.notes.push(Note { kind, fields: parts.collect() });
         }
@@ -128,6 +147,17 @@ fn block(line: &str) -> Option<Block> {
     fields.next().is_none().then_some(Block { address, usable, fate })
 }
 
+fn container(fields: &[String]) -> Option<Container> {
+    let [expression, kind, elements, capacity, bytes] = fields else { return None };
+    Some(Container {
+        expression: expression.clone(),
+        kind: kind.clone(),
+        elements: number(elements)?,
+        capacity: if capacity == "-" { None } else { Some(number(capacity)?) },
+        bytes: number(bytes)?,
+    })
+}
+
 fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -143,7 +173,7 @@ mod tests {
     fn reads_blocks_cycles_and_notes() {
         let truth = Truth::parse(
             "# address,usable_size,fate\n# chain,g_list,2,48\n# used,7\n0x30,24,leaked\n0x10,24,kept\n\
-             0x50,40,cycle\n# cycle,0x50\n",
+             0x50,40,cycle\n# cycle,0x50\n# container,g_server->names,vector,3,-,72\n",
         )
         .unwrap();
         assert_eq!(truth.blocks.iter().map(|block| block.address).collect::<Vec<_>>(), [0x10, 0x30, 0x50]);
@@ -151,10 +181,20 @@ mod tests {
         assert_eq!(truth.chain("g_list"), Some((2, 48)));
         assert_eq!(truth.count("used"), Some(7));
         assert_eq!(truth.cycles, [[0x50]]);
+        let container = Container {
+            expression: "g_server->names".to_owned(),
+            kind: "vector".to_owned(),
+            elements: 3,
+            capacity: None,
+            bytes: 72,
+        };
+        assert_eq!(truth.containers, [container]);
     }
 
     #[test]
     fn names_the_bad_line() {
         assert_eq!(Truth::parse("0x10,24,kept\n0x20,24,lost\n"), Err((2, "0x20,24,lost".to_owned())));
+        let short = "# container,g_list,list,3,72";
+        assert_eq!(Truth::parse(short), Err((1, short.to_owned())));
     }
 }
