@@ -7,6 +7,7 @@ use crate::analysis::suspects::{self, SuspectOptions, Suspects};
 use crate::base::{Avma, Evidence, Problem};
 use crate::debuginfo::Symbols;
 use crate::debuginfo::dwarf::{DebugInfo, Wanted};
+use crate::debuginfo::frames::{self, Frames};
 use crate::graph::{Graph, GraphError, GraphOptions, Reach, Resolver};
 use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
@@ -96,6 +97,7 @@ pub struct Inspection<'p> {
     pub process: Process,
     process_problems: Vec<Problem>,
     symbols: Symbols,
+    frames: OnceLock<Frames>,
     heap: OnceLock<Heap>,
     graph: OnceLock<Graph>,
     reach: OnceLock<Reach>,
@@ -128,6 +130,7 @@ impl<'p> Inspection<'p> {
             image,
             process,
             process_problems,
+            frames: OnceLock::new(),
             heap: OnceLock::new(),
             graph: OnceLock::new(),
             reach: OnceLock::new(),
@@ -140,6 +143,12 @@ impl<'p> Inspection<'p> {
     /// Names of addresses.
     pub fn symbols(&self) -> SymbolTables<'_> {
         SymbolTables { symbols: &self.symbols, process: &self.process }
+    }
+
+    /// What every thread was doing.
+    pub fn frames(&self) -> &Frames {
+        self.frames
+            .get_or_init(|| frames::unwind(&self.process, &self.image.memory, &self.symbols, &self.options.process))
     }
 
     /// All chunks, and the allocators that have them.
@@ -286,9 +295,10 @@ impl<'p> Inspection<'p> {
 
     /// All findings of the floors computed so far, the gravest first.
     pub fn problems(&self) -> Vec<Problem> {
+        let frames = self.frames.get().map(|frames| frames.problems.as_slice()).unwrap_or_default();
         let heap = self.heap.get().map(|heap| heap.problems.as_slice()).unwrap_or_default();
         let graph = self.graph.get().map(|graph| graph.problems.as_slice()).unwrap_or_default();
-        let mut all = [&self.image.problems, &self.process_problems, heap, graph].concat();
+        let mut all = [&self.image.problems, &self.process_problems, frames, heap, graph].concat();
         all.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
         all.dedup();
         all

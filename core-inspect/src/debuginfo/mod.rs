@@ -1,7 +1,9 @@
 //! Floor 4: names for addresses: symbols, demangling, and what debug information says of types and variables.
 
+mod cfi;
 pub mod demangle;
 pub mod dwarf;
+pub mod frames;
 pub mod locate;
 pub mod model;
 pub mod symbols;
