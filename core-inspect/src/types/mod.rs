@@ -1,5 +1,6 @@
 //! Floor 7: what the chunks hold: classes by their vtables, and known shapes where there is none.
 
+pub mod containers;
 mod modules;
 mod names;
 mod patterns;
