@@ -77,7 +77,9 @@ fn by_build_id(id: Option<&[u8]>, options: &ProcessOptions) -> Option<DebugFile>
 }
 
 fn has_build_id(file: &DebugFile, id: &[u8]) -> bool {
-    build_id_in_file(file.source.bytes()).as_deref() == Some(id)
+    // The files that dwz makes have notes, but no segments.
+    let in_section = || file.elf()?.build_id().ok()?.map(<[u8]>::to_vec);
+    build_id_in_file(file.source.bytes()).or_else(in_section).as_deref() == Some(id)
 }
 
 fn by_link(module: &Module, options: &ProcessOptions) -> Option<DebugFile> {

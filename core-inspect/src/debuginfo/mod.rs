@@ -4,8 +4,10 @@ mod cfi;
 pub mod demangle;
 pub mod dwarf;
 pub mod frames;
+mod grow_map;
 pub mod locate;
 pub mod model;
+pub mod store;
 pub mod symbols;
 #[cfg(test)]
 mod testing;
@@ -14,4 +16,5 @@ pub use demangle::{demangle, shorten};
 pub use dwarf::{StructLayout, Wanted};
 pub use locate::DebugFile;
 pub use model::{DebugKind, DebugType, DebugTypeId, SourceLine, TypeSource};
+pub use store::DebugStore;
 pub use symbols::{SymbolRef, Symbols};

@@ -2,7 +2,19 @@
 //!
 //! DWARF 4 and 5, by `gimli`; shared parts in a supplementary file (dwz) and compressed sections are followed.
 
+pub mod file;
 mod find;
+mod gather;
+mod lines;
+pub(super) mod names;
+pub mod sections;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod store_tests;
+mod survey;
+pub(super) mod types;
+mod unit;
+mod variables;
 
 use super::locate::{DebugFile, module_file, separate_file, supplementary_file};
 use crate::base::Svma;

@@ -1,0 +1,59 @@
+//! `DW_AT_decl_file` and `DW_AT_decl_line` turned into a place in the source.
+//!
+//! DWARF 5, "The Line Number Program Header": files are counted from 1 before version 5, from 0 since. A file in folder 0,
+//! that of the compilation, keeps its name alone, as the compiler was given it.
+
+use super::file::{Entry, ModuleDwarf, OpenUnit};
+use super::sections::Slice;
+use crate::debuginfo::model::SourceLine;
+use gimli::{AttributeValue, Dwarf, LineProgramHeader};
+use std::sync::Arc;
+
+impl ModuleDwarf {
+    /// Where an entry says that it is declared. Of a definition apart from its declaration, what it does not repeat is
+    /// there: gcc leaves out the file when it is the same.
+    pub fn declared<'a>(&self, open: &OpenUnit<'a>, entry: &Entry<'a>) -> Option<SourceLine> {
+        let file = self.inherited(open, entry, 0, &|open, entry| self.declared_file(open, entry))?;
+        let line = self.inherited(open, entry, 0, &|_, entry| entry.attr_value(gimli::DW_AT_decl_line)?.udata_value());
+        Some(SourceLine { file: file.to_string(), line: line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0) })
+    }
+
+    fn declared_file<'a>(&self, open: &OpenUnit<'a>, entry: &Entry<'a>) -> Option<Arc<str>> {
+        let number = match entry.attr_value(gimli::DW_AT_decl_file)? {
+            AttributeValue::FileIndex(index) => index,
+            other => other.udata_value()?,
+        };
+        let file = self.source_paths(open).get(usize::try_from(number).ok()?)?;
+        (!file.is_empty()).then(|| file.clone())
+    }
+
+    /// The paths of a unit's source files, by their numbers.
+    fn source_paths(&self, open: &OpenUnit<'_>) -> &[Arc<str>] {
+        let Some(info) = self.units.get(open.number as usize) else { return &[] };
+        info.paths.get_or_init(|| {
+            let program = |line| open.dwarf.debug_line.program(line, open.unit.address_size(), None, None).ok();
+            let Some(program) = info.line().and_then(program) else { return Vec::new() };
+            let header = program.header();
+            let first = u64::from(header.version() < 5);
+            let count = header.file_names().len() as u64 + first;
+            (0..count).map(|number| self.path(path(&open.dwarf, open, header, number).unwrap_or_default())).collect()
+        })
+    }
+}
+
+/// A file's name behind its folder, unless that is the compilation's own.
+fn path<'a>(
+    dwarf: &Dwarf<Slice<'a>>,
+    open: &OpenUnit<'a>,
+    header: &LineProgramHeader<Slice<'a>>,
+    number: u64,
+) -> Option<String> {
+    let file = header.file(number)?;
+    let text = |value| dwarf.attr_string(&open.unit, value).ok().map(|text| text.to_string_lossy().into_owned());
+    let name = text(file.path_name())?;
+    let folder = file.directory(header).filter(|_| file.directory_index() != 0).and_then(text);
+    Some(match folder {
+        Some(folder) if !name.starts_with('/') => format!("{folder}/{name}"),
+        _ => name,
+    })
+}
