@@ -14,6 +14,7 @@ pub mod held;
 pub mod leaks;
 pub mod links;
 pub mod shapes;
+mod storage;
 pub mod suspects;
 pub mod view;
 

@@ -1,17 +1,19 @@
 //! What a linked structure or array is, and who owns it: container objects are recognised by the words around the one
 //! that refers to the first node, against the layouts of libstdc++ (`bits/stl_list.h`, `stl_tree.h`, `hashtable.h`,
-//! `stl_deque.h`, `stl_vector.h`) and libc++ (`__list`, `__tree`, `__hash_table`).
+//! and so on) and libc++ (`__list`, `__tree`, `__hash_table`).
 //!
 //! ```text
 //! std::list      libstdc++ {next, prev, size}       libc++ {prev, next, size}
 //! std::map       libstdc++ {cmp, {color, root, left, right}, size}   libc++ {first, {root}, size}
 //! unordered_map  both {buckets, bucket count, first node, size, ...}
-//! vector         both {begin, end, end of storage}
 //! ```
+//!
+//! What one chunk is the storage of is told by `storage`.
 
 use super::View;
 use super::chains::{Chain, Chains, Linkage};
 use super::links::Link;
+use super::storage;
 use super::view::Words;
 use crate::base::{Avma, FastMap};
 use crate::graph::paths::Parents;
@@ -38,6 +40,8 @@ pub enum Shape {
     Buckets,
     /// The map of blocks of a `std::deque` of libstdc++.
     Deque,
+    /// The table of Rust's `HashMap` or `HashSet`.
+    Hashbrown,
     /// The storage of a `std::vector`.
     Vector,
     /// The storage of a `std::string`.
@@ -68,6 +72,7 @@ impl Shape {
             Self::HashLibcxx => "std::unordered_map (libc++)",
             Self::Buckets => "bucket array",
             Self::Deque => "std::deque (libstdc++)",
+            Self::Hashbrown => "HashMap (Rust)",
             Self::Vector => "std::vector",
             Self::String => "std::string",
             Self::Ring => "intrusive ring",
@@ -315,43 +320,16 @@ impl<'a> Describer<'a> {
             elements: None,
         };
         for place in &places {
-            if let Some((shape, elements, before)) = self.storage(&chunk, is_array, place.word) {
-                described.shape = shape;
-                described.elements = elements;
-                described.anchor = Some(self.anchor(place, before));
+            if let Some(storage) = storage::of(&mut self.words, &chunk, is_array, place.word) {
+                described.shape = storage.shape;
+                described.elements = storage.elements;
+                described.confirmed = storage.confirmed;
+                described.anchor = Some(self.anchor(place, 0));
                 return described;
             }
         }
         described.anchor = places.first().map(|place| self.anchor(place, 0));
         described
-    }
-
-    /// What has its storage pointer at `word`: shape, elements in words, bytes of the object before that word.
-    fn storage(&mut self, chunk: &Chunk, is_array: bool, word: Avma) -> Option<(Shape, Option<u64>, u64)> {
-        let size = self.view.word_bytes();
-        let room = chunk.usable / size;
-        let at = |index: u64| word.wrapping_add(index * size);
-        if !self.is(word, chunk.user.0) {
-            return None;
-        }
-        let (second, third) = (self.word(at(1))?, self.word(at(2))?);
-        let inside = |value: u64| value.wrapping_sub(chunk.user.0) <= chunk.usable;
-        if inside(second) && inside(third) && second <= third && third > chunk.user.0 {
-            return Some((Shape::Vector, Some((second - chunk.user.0) / size), 0));
-        }
-        if second <= room && second * 2 > room {
-            // A deque's map: {map, size, start {cur, first, last, node}, finish {...}}.
-            let (start, finish) = (self.word(at(5))?, self.word(at(9)).unwrap_or(0));
-            if inside(start) && inside(finish) && start <= finish && start >= chunk.user.0 {
-                return Some((Shape::Deque, Some((finish - start) / size + 1), 0));
-            }
-            let first = self.word(at(2))?;
-            if self.words.within(first).is_some() {
-                return Some((Shape::Buckets, self.word(at(3)), 0));
-            }
-        }
-        let is_string = !is_array && second < chunk.usable && second > 15 && third >= second && third < chunk.usable;
-        is_string.then_some((Shape::String, None, 0))
     }
 
     /// Words that refer to `id`, without those of `inside`; the strongest first, roots before chunks, and of chunks the

@@ -257,6 +257,17 @@ pub struct LeakRow {
     pub example: Hex,
 }
 
+/// A container that has the elements of another one too.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Partner {
+    /// As `kind` of a suspect.
+    pub kind: String,
+    /// As `anchor` of a suspect.
+    pub anchor: String,
+    /// How many elements.
+    pub elements: u64,
+}
+
 /// A container that holds much memory.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Suspect {
@@ -292,9 +303,17 @@ pub struct Suspect {
     pub siblings: u64,
     /// How many elements the median one of those has.
     pub sibling_median: u64,
-    /// Why it looks as if it only grows: `many-more-than-siblings`, `append-order`, `grew-last`.
+    /// Part of the used bytes in the newest tenth of the heap that is its own; `null` for small heaps.
+    pub newest_share: Option<f64>,
+    /// Stretches of the heap that it takes, others' chunks between them.
+    pub runs: u64,
+    /// Other containers with the same elements, such as an index; what they hold is counted in.
+    pub shared_with: Vec<Partner>,
+    /// Why it looks as if it only grows: `many-more-than-siblings`, `append-order`, `grew-last`, `bit-by-bit`.
     pub signs: Vec<String>,
-    /// Whether it is worth a look: a tenth of the used heap, and not a small one.
+    /// How sure the signs are together: `high`, `medium`, `low`, `none`.
+    pub confidence: String,
+    /// Whether it is worth a look: a tenth of the used heap, not a small one, and it grows (`medium` or `high`).
     pub stands_out: bool,
     /// `structure` when the container's own count agrees, else `pattern`.
     pub evidence: String,

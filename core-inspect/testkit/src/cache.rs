@@ -25,7 +25,16 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         (HARNESS_VERSION, fixture).hash(&mut hasher);
         read(&fixture.source_path())?.hash(&mut hasher);
-        for helper in ["c/truth.h", "c/all_malloc.h", "cpp/new_truth.h", "cpp/noted.h", "rust/truth.rs"] {
+        for helper in [
+            "c/truth.h",
+            "c/all_malloc.h",
+            "cpp/new_truth.h",
+            "cpp/noted.h",
+            "rust/truth.rs",
+            "seeded/healthy.h",
+            "seeded/healthy_c.h",
+            "seeded/healthy.rs",
+        ] {
             read(&fixtures_dir().join(helper))?.hash(&mut hasher);
         }
         version_of(&compile::compiler(fixture)).hash(&mut hasher);

@@ -2,12 +2,12 @@
 
 use super::{Sources, above};
 use crate::analysis::shapes::{Anchor, Shape};
-use crate::analysis::suspects::{Suspect as Found, SuspectKind};
+use crate::analysis::suspects::{Partner, Suspect as Found, SuspectKind};
 use crate::base::FastMap;
 use crate::graph::RootRef;
 use crate::heap::ChunkId;
 use crate::report::build::names::Named;
-use crate::report::model::{Hex, Suspect, share};
+use crate::report::model::{Hex, Partner as PartnerRow, Suspect, share};
 use crate::report::prose;
 use crate::types::{TypeId, TypeKind};
 
@@ -37,16 +37,32 @@ fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
         element_type: element.map(|id| sources.type_name(id)).unwrap_or_default(),
         element_bytes: found.element_size,
         held_type: held_type(sources, found, element).unwrap_or_default(),
-        rising: found.rising.map(|rising| (rising * 10_000.0).round() / 10_000.0),
+        rising: found.rising.map(rounded),
         siblings,
         sibling_median,
+        newest_share: found.age.newest.map(rounded),
+        runs: found.age.runs,
+        shared_with: found.partners.iter().map(|partner| partner_row(sources, partner)).collect(),
         signs: found.signs.iter().map(|sign| sign.as_str().to_owned()).collect(),
+        confidence: found.confidence.as_str().to_owned(),
         stands_out: found.stands_out,
         evidence: found.evidence.as_str().to_owned(),
         text: String::new(),
     };
     suspect.text = prose::sentence(&suspect, used);
     suspect
+}
+
+fn rounded(part: f64) -> f64 {
+    (part * 10_000.0).round() / 10_000.0
+}
+
+fn partner_row(sources: &Sources<'_>, partner: &Partner) -> PartnerRow {
+    PartnerRow {
+        kind: keyword(partner.described.shape).to_owned(),
+        anchor: partner.described.anchor.as_ref().map(|anchor| sources.anchor(anchor).name).unwrap_or_default(),
+        elements: partner.elements,
+    }
 }
 
 /// The keyword of a shape; the library that it belongs to is told by the process.
@@ -57,6 +73,7 @@ fn keyword(shape: Shape) -> &'static str {
         Shape::HashLibstdcxx | Shape::HashLibcxx => "std::unordered_map",
         Shape::Buckets => "bucket-array",
         Shape::Deque => "std::deque",
+        Shape::Hashbrown => "HashMap",
         Shape::Vector => "std::vector",
         Shape::String => "std::string",
         Shape::Ring => "intrusive-list",

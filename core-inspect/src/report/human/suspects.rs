@@ -17,7 +17,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
     let mut out = title("Suspects", look);
     if outstanding == 0 {
         let after = if shown == 0 { "." } else { "; the biggest:" };
-        out.extend(["  No list or container stands out", after, "\n"]);
+        out.extend(["  Nothing stands out", after, "\n"]);
     }
     out.push_str(&suspect_list(&report.suspects[..shown], look));
     let more = report.suspects.len() - shown;
