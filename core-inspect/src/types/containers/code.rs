@@ -93,7 +93,29 @@ impl Code {
                 _ => Self::Binary(op, Box::new(a), Box::new(b)),
             },
             (_, Self::Number(0)) if op == Op::Add => a,
-            _ => Self::Binary(op, Box::new(a), Box::new(b)),
+            _ => match Self::compare_offsets(op, &a, &b) {
+                Some(number) => Self::Number(number),
+                None => Self::Binary(op, Box::new(a), Box::new(b)),
+            },
+        }
+    }
+
+    /// How two members of one thing lie to each other, which needs no memory.
+    fn compare_offsets(op: Op, a: &Self, b: &Self) -> Option<u64> {
+        let (a, b) = (a.offset()?, b.offset()?);
+        let compares = matches!(op, Op::Subtract | Op::Equal | Op::Differ);
+        if a.0 == b.0 && compares { binary(op, a.1, b.1) } else { None }
+    }
+
+    /// A variable and what is added to it.
+    fn offset(&self) -> Option<(Var, u64)> {
+        match self {
+            Self::Var(var) => Some((*var, 0)),
+            Self::Binary(Op::Add, base, offset) => match (&**base, &**offset) {
+                (Self::Var(var), Self::Number(offset)) => Some((*var, *offset)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -174,6 +196,7 @@ mod tests {
         assert_eq!(Code::binary(Op::ShiftLeft, Code::Number(1), Code::Number(70)), Code::Number(0));
         let twice = Code::Var(Var::Node).plus(8).plus(8);
         assert_eq!(twice, Code::Binary(Op::Add, Box::new(Code::Var(Var::Node)), Box::new(Code::Number(16))));
+        assert_eq!(Code::binary(Op::Subtract, twice, Code::Var(Var::Node)), Code::Number(16));
         assert_eq!(Code::choose(Code::Number(0), Code::Number(1), Code::Number(2)), Code::Number(2));
     }
 }

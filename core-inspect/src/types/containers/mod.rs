@@ -28,7 +28,11 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// The files that come with the tool.
-const SHIPPED: [(&str, &str); 1] = [("libstdcxx.toml", include_str!("../../../containers/libstdcxx.toml"))];
+const SHIPPED: [(&str, &str); 3] = [
+    ("libstdcxx.toml", include_str!("../../../containers/libstdcxx.toml")),
+    ("libcxx.toml", include_str!("../../../containers/libcxx.toml")),
+    ("rust.toml", include_str!("../../../containers/rust.toml")),
+];
 
 /// What a container is to a user, whatever its library calls it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]

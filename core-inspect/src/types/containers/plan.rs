@@ -350,7 +350,7 @@ impl Builder<'_> {
 
     fn pointer(&self) -> Result<Plan, Misfit> {
         let target = self.needed("target")?;
-        let chunk = self.address("chunk")?.unwrap_or_else(|| target.clone());
+        let chunk = self.number("chunk")?.unwrap_or_else(|| target.clone());
         let target = self.first_value()?.unwrap_or(target);
         let is_open = self.constant("open")?.is_some_and(|open| open != 0);
         Ok(Plan::Pointer { target, chunk, bytes: self.number("bytes")?, is_open })
@@ -370,6 +370,7 @@ impl Builder<'_> {
         value.transpose().map_err(|what| ("value".to_owned(), what))
     }
 
+    /// The address that an expression is: that of a place, or a number.
     fn address(&self, key: &str) -> Result<Option<Code>, Misfit> {
         let tree = self.layout.keys.get(key).map(|tree| self.context.address(tree));
         tree.transpose().map_err(|what| (key.to_owned(), what))
@@ -402,7 +403,7 @@ impl Builder<'_> {
         if values.len() != self.elements.len() {
             return Err(("value".to_owned(), format!("{} for {} element types", values.len(), self.elements.len())));
         }
-        let chunk = self.address("chunk")?.unwrap_or(Code::Var(Var::Node));
+        let chunk = self.number("chunk")?.unwrap_or(Code::Var(Var::Node));
         let bytes = match self.number("bytes")? {
             Some(bytes) => bytes,
             None => self.node_bytes(&chunk, values.last().expect("there is one"))?,

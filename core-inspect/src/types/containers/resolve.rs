@@ -216,7 +216,7 @@ impl<'a> Context<'a> {
             ("load1", [at]) => self.load(at, 1),
             ("load2", [at]) => self.load(at, 2),
             ("load4", [at]) => self.load(at, 4),
-            ("at", [ty, address]) => Ok(Operand::Place(self.address(address)?, self.ty(ty)?)),
+            ("at", [ty, address]) => Ok(Operand::Place(self.number(address)?, self.ty(ty)?)),
             _ => Err(format!("there is no `{name}` of {} argument(s)", arguments.len())),
         }
     }
@@ -268,6 +268,6 @@ impl<'a> Context<'a> {
     }
 
     fn load(&self, at: &Tree, bytes: u8) -> Result<Operand, Reason> {
-        Ok(Operand::Number(Code::Load(Box::new(self.address(at)?), bytes)))
+        Ok(Operand::Number(Code::Load(Box::new(self.number(at)?), bytes)))
     }
 }

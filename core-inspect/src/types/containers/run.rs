@@ -273,11 +273,11 @@ impl Walk {
         }
         let element = self.elements.first();
         let size = element.and_then(|element| element.size).unwrap_or(0);
+        let is_sized = bytes.is_some() || element.is_some_and(|element| element.size.is_some());
         let bytes = match bytes {
             Some(bytes) => value(bytes, scope)?,
             None => size.checked_mul(count).ok_or(Stop::Broken(target))?,
         };
-        let is_sized = element.is_some_and(|element| element.size.is_some());
         if is_sized && bytes == 0 {
             // Nothing is allocated for values without a size.
         } else if self.blocks.is_none() && !self.is_inside(scope, chunk) {
