@@ -4,15 +4,17 @@
 use crate::analysis::View;
 use crate::analysis::leaks::{self, LeakGroup};
 use crate::analysis::suspects::{self, SuspectOptions, Suspects};
-use crate::base::{Avma, Evidence, Problem};
+use crate::base::{Avma, Evidence, Problem, Svma};
 use crate::debuginfo::Symbols;
+use crate::debuginfo::calls::Calls;
 use crate::debuginfo::dwarf::{DebugInfo, Wanted};
 use crate::debuginfo::frames::{self, Frames};
+use crate::debuginfo::lines::{InlinedLine, lines};
 use crate::graph::{Graph, GraphError, GraphOptions, Reach, Resolver};
 use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
 use crate::image::{Image, OpenError, OpenOptions};
-use crate::process::{Libc, Process, ProcessOptions};
+use crate::process::{Libc, Module, Process, ProcessOptions};
 use crate::types::{SymbolTables, TypeTable};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -104,6 +106,7 @@ pub struct Inspection<'p> {
     types: OnceLock<TypeTable>,
     leaks: OnceLock<Vec<LeakGroup>>,
     suspects: OnceLock<Suspects>,
+    calls: OnceLock<Calls>,
 }
 
 impl std::fmt::Debug for Inspection<'_> {
@@ -137,6 +140,7 @@ impl<'p> Inspection<'p> {
             types: OnceLock::new(),
             leaks: OnceLock::new(),
             suspects: OnceLock::new(),
+            calls: OnceLock::new(),
         })
     }
 
@@ -293,6 +297,22 @@ impl<'p> Inspection<'p> {
         Ok(self.suspects.get_or_init(|| suspects))
     }
 
+    /// The allocation calls in the code of the program and its libraries, the C and C++ ones left out.
+    pub fn calls(&self) -> &Calls {
+        self.calls.get_or_init(|| self.find_calls(|module| !is_of_language(&module.name())))
+    }
+
+    /// The allocation calls in the code of those modules for which `wanted` says yes.
+    pub fn find_calls(&self, wanted: impl Fn(&Module) -> bool) -> Calls {
+        Calls::find(&self.process, &self.image.memory, &self.symbols, wanted)
+    }
+
+    /// The source lines of addresses in a module's code, innermost first for each.
+    pub fn lines(&self, module: u32, addresses: &[Svma]) -> Vec<Vec<InlinedLine>> {
+        let module = self.process.modules.get(module as usize);
+        module.map_or_else(Vec::new, |module| lines(module, &self.options.process, addresses))
+    }
+
     /// All findings of the floors computed so far, the gravest first.
     pub fn problems(&self) -> Vec<Problem> {
         let frames = self.frames.get().map(|frames| frames.problems.as_slice()).unwrap_or_default();
@@ -308,4 +328,11 @@ impl<'p> Inspection<'p> {
 /// The C library, or the debugging malloc that comes with it, by file name.
 fn is_glibc(name: &str) -> bool {
     ["libc.so.6", "libc-2.", "libc_malloc_debug.so"].iter().any(|start| name.starts_with(start))
+}
+
+/// The libraries that come with a C or C++ compiler, which allocate for others.
+fn is_of_language(name: &str) -> bool {
+    let libraries =
+        ["ld-", "ld.so", "libm.so", "libm-", "libpthread", "libdl", "libgcc_s", "libstdc++", "libc++", "libunwind"];
+    is_glibc(name) || libraries.iter().any(|start| name.starts_with(start)) || name.contains("vdso")
 }

@@ -5,8 +5,20 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 11] =
-    ["chunks", "types", "leaks", "chains", "duplicates", "chunk", "refs", "path", "info", "completions", "man"];
+const VERBS: [&str; 12] = [
+    "chunks",
+    "types",
+    "leaks",
+    "chains",
+    "duplicates",
+    "sites",
+    "chunk",
+    "refs",
+    "path",
+    "info",
+    "completions",
+    "man",
+];
 
 #[test]
 fn the_helps_are_known() {

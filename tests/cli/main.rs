@@ -12,5 +12,6 @@ mod leaks;
 mod named;
 mod page;
 mod pipes;
+mod sites;
 mod support;
 mod types;

@@ -15,6 +15,7 @@ pub mod leaks;
 pub mod links;
 pub mod shapes;
 mod storage;
+pub mod sites;
 pub mod suspects;
 pub mod view;
 

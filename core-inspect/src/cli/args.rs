@@ -70,6 +70,11 @@ pub enum Verb {
     /// A row for each content that several used chunks have, texts compared up to their end, other chunks by all their
     /// bytes. What they hold is shown only with --contents. Sort keys: wasted (default, descending), copies, bytes, size.
     Duplicates(DuplicatesArgs),
+    /// Say which line may have allocated a type, a chunk or a size
+    ///
+    /// Reads the machine code of the program and its libraries for calls of malloc, operator new and the like that ask for
+    /// the size of the blocks, and ranks first those that make an object of their class. They are candidates, not proof.
+    Sites(SitesArgs),
     /// Say what is at an address: chunk, state, type, neighbours, who refers to it
     #[command(override_usage = "core-inspect chunk [OPTIONS] CORE [BINARY] ADDR")]
     Chunk(AddressArgs),
@@ -312,6 +317,42 @@ pub struct DuplicatesArgs {
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,
+}
+
+/// Arguments of `sites`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect sites core.1234 ./server --type Request
+  core-inspect sites core.1234 ./server --chunk 0x5581f0c2a2b0
+  core-inspect sites core.1234 ./server --size 88 --module server --format json
+
+A table has 10 rows unless --limit says otherwise; CSV and JSON have all.")]
+pub struct SitesArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Blocks whose type matches REGEX
+    #[arg(long = "type", value_name = "REGEX", conflicts_with_all = ["chunk", "size"], required_unless_present_any = ["chunk", "size"])]
+    pub type_name: Option<String>,
+    /// The block that holds this address
+    #[arg(long, value_name = "ADDR", conflicts_with = "size")]
+    pub chunk: Option<String>,
+    /// Blocks of so many bytes, as asked for or as usable
+    #[arg(long, value_name = "BYTES")]
+    pub size: Option<String>,
+    /// Only the code of modules whose file name matches REGEX; by default all but the C and C++ libraries
+    #[arg(long, value_name = "REGEX")]
+    pub module: Option<String>,
+    /// List the calls of a size that does not show, too
+    #[arg(long)]
+    pub variable: bool,
+    /// Print at most N candidates
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
 }
 
 /// CORE, BINARY and ADDR in any order: the address is the word that is a number and no file.

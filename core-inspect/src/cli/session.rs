@@ -4,7 +4,9 @@ use super::exit::say;
 use super::options::{Talk, Target};
 use super::progress::Display;
 use super::style;
-use crate::base::Problem;
+use crate::base::{Problem, Svma};
+use crate::debuginfo::calls::Calls;
+use crate::debuginfo::lines::InlinedLine;
 use crate::inspect::{InspectOptions, Inspection};
 use crate::report::answers::InfoAnswer;
 use crate::report::build::{Sources, page, problem_rows, suspects};
@@ -13,6 +15,8 @@ use crate::report::look::Look;
 use crate::report::model::{Report, Suspect};
 use crate::report::units::bytes;
 use anyhow::{Context, Result, bail};
+use regex::Regex;
+use std::borrow::Cow;
 use std::path::Path;
 
 /// How far a verb looks.
@@ -117,6 +121,18 @@ impl<'p> Session<'p> {
         }
         let found = self.inspection.suspects()?;
         Ok(suspects::suspects(&self.sources(), &found.ranked, found.used.bytes))
+    }
+
+    /// The allocation calls in the modules of this name, or in those of the program.
+    pub(super) fn calls(&self, module: Option<&Regex>) -> Cow<'_, Calls> {
+        match module {
+            Some(regex) => Cow::Owned(self.inspection.find_calls(|module| regex.is_match(&module.name()))),
+            None => Cow::Borrowed(self.inspection.calls()),
+        }
+    }
+
+    pub(super) fn lines(&self, module: u32, addresses: &[Svma]) -> Vec<Vec<InlinedLine>> {
+        self.inspection.lines(module, addresses)
     }
 
     pub(super) fn info(&self) -> InfoAnswer {

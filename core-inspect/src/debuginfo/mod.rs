@@ -1,10 +1,12 @@
 //! Floor 4: names for addresses: symbols, demangling, and what debug information says of types and variables.
 
+pub mod calls;
 mod cfi;
 pub mod demangle;
 pub mod dwarf;
 pub mod frames;
 mod grow_map;
+pub mod lines;
 pub mod locate;
 pub mod model;
 pub mod store;

@@ -101,6 +101,56 @@ pub struct DuplicateRow {
     pub contents: Option<String>,
 }
 
+/// `sites`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SitesAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Type of the blocks; empty when only a size was asked about.
+    pub of: String,
+    /// Their usable sizes.
+    pub sizes_bytes: Vec<u64>,
+    /// Allocation calls in the code that was read.
+    pub calls: u64,
+    /// Those whose size does not show.
+    pub variable_calls: u64,
+    /// Bytes of code that are missing.
+    pub unread_bytes: u64,
+    /// Calls that may be it, also those that `--limit` cut off.
+    pub candidates: u64,
+    /// They, the best first.
+    pub sites: Vec<SiteRow>,
+}
+
+/// One allocation call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SiteRow {
+    /// The call instruction in the process.
+    pub address: Hex,
+    /// File name of its module.
+    pub module: String,
+    /// The call instruction's address as the module's file states it.
+    pub offset: Hex,
+    /// The function's name; empty without symbols.
+    pub function: String,
+    /// The source file, where debug information has it.
+    pub file: Option<String>,
+    /// The line in it: the innermost one that is not in a library's header.
+    pub line: Option<u64>,
+    /// What is called: `malloc`, `operator new`, or a function of the program that hands its argument on.
+    pub allocator: String,
+    /// Whether it is such a function.
+    pub is_wrapper: bool,
+    /// What the call asks for; none when it does not show.
+    pub request_bytes: Option<u64>,
+    /// Whether it asks for a multiple of that.
+    pub is_multiple: bool,
+    /// Why it may be it: `vtable-stored`, `constructor-called`, `size`, …
+    pub signs: Vec<String>,
+    /// The same in words.
+    pub text: String,
+}
+
 /// `chains`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ChainsAnswer {

@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::{DuplicateRow, RefRow};
+use super::answers::{DuplicateRow, RefRow, SiteRow};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -138,6 +138,34 @@ pub fn duplicates(out: &mut impl Write, rows: &[DuplicateRow]) -> io::Result<()>
         let [copies, bytes, wasted] = [row.copies, row.bytes, row.wasted_bytes].map(|n| n.to_string());
         let first = row.first.0.to_string();
         line(out, [kind, copies, content_bytes, bytes, wasted, type_name, first, contents.unwrap_or_default()])?;
+    }
+    Ok(())
+}
+
+/// `sites` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn sites(out: &mut impl Write, rows: &[SiteRow]) -> io::Result<()> {
+    out.write_all(b"address,module,offset,function,file,line,allocator,request_bytes,is_multiple,signs\n")?;
+    for row in rows {
+        let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+        let SiteRow { module, function, file, allocator, .. } = row.clone();
+        line(
+            out,
+            [
+                row.address.0.to_string(),
+                module,
+                row.offset.0.to_string(),
+                function,
+                file.unwrap_or_default(),
+                number(row.line),
+                allocator,
+                number(row.request_bytes),
+                row.is_multiple.to_string(),
+                row.signs.join(" "),
+            ],
+        )?;
     }
     Ok(())
 }

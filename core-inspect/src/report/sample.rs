@@ -226,6 +226,33 @@ pub(super) fn duplicates_answer() -> DuplicatesAnswer {
     }
 }
 
+pub(super) fn sites_answer() -> SitesAnswer {
+    let row = |function: &str, line| SiteRow {
+        address: hex(0x5581_ef00_1234),
+        module: s("rpc_server"),
+        offset: hex(0x1234),
+        function: s(function),
+        file: (line > 0).then(|| s("/src/rpc_server.cc")),
+        line: (line > 0).then_some(line),
+        allocator: s("operator new"),
+        is_wrapper: false,
+        request_bytes: Some(88),
+        is_multiple: false,
+        signs: vec![s("vtable-stored"), s("size")],
+        text: s("stores its vtable, size"),
+    };
+    SitesAnswer {
+        schema_version: SCHEMA_VERSION,
+        of: s("rpc::Request"),
+        sizes_bytes: vec![88],
+        calls: 1_234,
+        variable_calls: 417,
+        unread_bytes: 4_096,
+        candidates: 3,
+        sites: vec![row("rpc::append(std::list<Request*>&)", 61), row("", 0)],
+    }
+}
+
 pub(super) fn chains_answer() -> ChainsAnswer {
     ChainsAnswer { schema_version: SCHEMA_VERSION, chains: vec![suspect()] }
 }

@@ -11,4 +11,5 @@ pub(super) mod man;
 pub(super) mod page;
 pub(super) mod path;
 pub(super) mod refs;
+pub(super) mod sites;
 pub(super) mod types;

@@ -9,6 +9,7 @@ pub mod names;
 pub mod page;
 pub mod process;
 pub mod signals;
+pub mod sites;
 pub mod suspects;
 pub mod tally;
 

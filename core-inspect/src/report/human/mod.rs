@@ -9,6 +9,7 @@ mod head;
 mod info;
 mod leaks;
 mod memory;
+mod sites;
 mod suspects;
 mod types;
 mod verdict;
@@ -19,6 +20,7 @@ pub use confidence::warnings;
 pub use duplicates::duplicates;
 pub use info::info;
 pub use leaks::leaks;
+pub use sites::sites;
 pub use suspects::suspect_list;
 pub use types::type_table;
 
