@@ -14,8 +14,8 @@ pub mod held;
 pub mod leaks;
 pub mod links;
 pub mod shapes;
-mod storage;
 pub mod sites;
+mod storage;
 pub mod suspects;
 pub mod view;
 
