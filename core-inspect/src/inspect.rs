@@ -5,11 +5,11 @@ use crate::analysis::View;
 use crate::analysis::leaks::{self, LeakGroup};
 use crate::analysis::suspects::{self, SuspectOptions, Suspects};
 use crate::base::{Avma, Evidence, Problem, Svma};
-use crate::debuginfo::Symbols;
 use crate::debuginfo::calls::Calls;
 use crate::debuginfo::dwarf::{DebugInfo, Wanted};
 use crate::debuginfo::frames::{self, Frames};
 use crate::debuginfo::lines::{InlinedLine, lines};
+use crate::debuginfo::{DebugStore, Symbols};
 use crate::graph::{Graph, GraphError, GraphOptions, Reach, Resolver};
 use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
@@ -99,6 +99,7 @@ pub struct Inspection<'p> {
     pub process: Process,
     process_problems: Vec<Problem>,
     symbols: Symbols,
+    debug_store: OnceLock<DebugStore>,
     frames: OnceLock<Frames>,
     heap: OnceLock<Heap>,
     graph: OnceLock<Graph>,
@@ -133,6 +134,7 @@ impl<'p> Inspection<'p> {
             image,
             process,
             process_problems,
+            debug_store: OnceLock::new(),
             frames: OnceLock::new(),
             heap: OnceLock::new(),
             graph: OnceLock::new(),
@@ -149,10 +151,17 @@ impl<'p> Inspection<'p> {
         SymbolTables { symbols: &self.symbols, process: &self.process }
     }
 
+    /// What debug information says of types, variables and code.
+    pub fn debug_store(&self) -> &DebugStore {
+        self.debug_store.get_or_init(|| DebugStore::open(&self.process, &self.options.process))
+    }
+
     /// What every thread was doing.
     pub fn frames(&self) -> &Frames {
-        self.frames
-            .get_or_init(|| frames::unwind(&self.process, &self.image.memory, &self.symbols, &self.options.process))
+        self.frames.get_or_init(|| {
+            let options = &self.options.process;
+            frames::unwind(&self.process, &self.image.memory, self.debug_store(), &self.symbols, options)
+        })
     }
 
     /// All chunks, and the allocators that have them.

@@ -4,7 +4,10 @@
 //! the kernel's frame of a signal handler, and by saved frame pointers where nothing else is left, which is marked.
 
 mod evaluate;
+mod lines;
+mod locals;
 mod registers;
+mod scopes;
 mod signal;
 mod step;
 #[cfg(test)]
@@ -13,19 +16,24 @@ mod tests;
 pub use registers::Registers;
 
 use super::cfi::Cfi;
-use super::model::{Frame, FrameTrust};
+use super::model::{Frame, FrameTrust, Local};
+use super::store::DebugStore;
 use super::symbols::Symbols;
 use crate::base::{Avma, Problem, ProblemKind, Severity};
 use crate::image::MemoryReader;
 use crate::process::{Process, ProcessOptions, Thread};
+use locals::Scene;
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use scopes::Place;
 use step::{Callee, Caller, Stepper};
 
 /// Frames of one thread; deeper recursion is cut.
 const MAX_FRAMES: usize = 10_000;
 /// Frames of all threads together: a damaged core may have many threads that share one deep stack.
 const MAX_ALL_FRAMES: usize = 1 << 20;
+/// Locals of all threads together.
+const MAX_ALL_LOCALS: usize = 1 << 22;
 /// How often a walk may go down the stack or to another one: coroutines and signal stacks do.
 const MAX_SWITCHES: usize = 64;
 
@@ -106,24 +114,49 @@ impl Frames {
     }
 }
 
-/// Unwinds the stacks of all threads.
-pub fn unwind(process: &Process, memory: &dyn MemoryReader, symbols: &Symbols, options: &ProcessOptions) -> Frames {
+/// Unwinds the stacks of all threads, and says what is in scope in each frame.
+pub fn unwind(
+    process: &Process,
+    memory: &dyn MemoryReader,
+    store: &DebugStore,
+    symbols: &Symbols,
+    options: &ProcessOptions,
+) -> Frames {
+    let limit = (MAX_ALL_FRAMES / process.threads.len().max(1)).clamp(1, MAX_FRAMES);
+    let walks = walk_all(process, memory, options, limit);
+    let wanted = walks.iter().flat_map(|(calls, _)| calls.iter().map(Call::place)).collect();
+    let places = scopes::find(store, process, wanted);
+    let names = symbol_names(process, symbols, &places, &walks);
+    let describe = |(thread, (calls, end)): (usize, (Vec<Call>, WalkEnd))| {
+        let scene = Scene { process, memory, types: store, places: &places, thread: thread as u32, calls: &calls };
+        let (frames, is_cut) = frames(&scene, &names);
+        (ThreadFrames { frames, calls, end }, is_cut)
+    };
+    let (threads, cut): (Vec<_>, Vec<_>) = walks.into_par_iter().enumerate().map(describe).unzip();
+    let mut problems = problems(&threads, limit);
+    let cut = cut.into_iter().filter(|is_cut| *is_cut).count();
+    if cut > 0 {
+        let text = format!("locals of {cut} thread(s) are left out behind the first {}", max_locals(&threads));
+        problems.push(Problem::new(Severity::Note, ProblemKind::Limit, text));
+    }
+    Frames { threads, problems }
+}
+
+/// The calls of all threads and how each walk ended.
+fn walk_all(
+    process: &Process,
+    memory: &dyn MemoryReader,
+    options: &ProcessOptions,
+    limit: usize,
+) -> Vec<(Vec<Call>, WalkEnd)> {
     /// Neighbours share their rows; the walks are short.
     const TOGETHER: usize = 64;
     let cfi = Cfi::new(process, memory, options);
-    let limit = (MAX_ALL_FRAMES / process.threads.len().max(1)).clamp(1, MAX_FRAMES);
-    let chunk = |(part, threads): (usize, &[Thread])| {
+    let chunk = |threads: &[Thread]| {
         let mut stepper = Stepper::new(process, memory, &cfi);
-        let frames_of = |(index, thread): (usize, &Thread)| {
-            let (calls, end) = walk(&mut stepper, thread, limit);
-            let number = (part * TOGETHER + index) as u32;
-            ThreadFrames { frames: frames(process, symbols, number, &calls), calls, end }
-        };
-        threads.iter().enumerate().map(frames_of).collect::<Vec<_>>()
+        threads.iter().map(|thread| walk(&mut stepper, thread, limit)).collect::<Vec<_>>()
     };
-    let threads: Vec<_> = process.threads.par_chunks(TOGETHER).enumerate().flat_map_iter(chunk).collect();
-    let problems = problems(&threads, limit);
-    Frames { threads, problems }
+    process.threads.par_chunks(TOGETHER).flat_map_iter(chunk).collect()
 }
 
 /// All calls of a thread.
@@ -168,26 +201,78 @@ fn is_elsewhere(stepper: &Stepper<'_>, sp: Avma, caller: &Caller) -> bool {
     mapping(caller_sp).is_some() && mapping(caller_sp) != mapping(sp)
 }
 
-fn frames(process: &Process, symbols: &Symbols, thread: u32, calls: &[Call]) -> Vec<Frame> {
-    let frame = |(number, call): (u32, &Call)| Frame {
-        thread,
-        number,
-        pc: call.pc,
-        cfa: call.cfa,
-        function: name(process, symbols, call, calls.get(number as usize + 1)),
-        line: None,
-        is_inlined: false,
-        trust: call.trust,
-        variables: Vec::new(),
-    };
-    (0..).zip(calls).map(frame).collect()
+/// Locals of one thread at most.
+fn max_locals<T>(threads: &[T]) -> usize {
+    (MAX_ALL_LOCALS / threads.len().max(1)).max(1)
 }
 
-/// The symbol's name. A handler of a signal returns to the start of another function, not into it.
-fn name(process: &Process, symbols: &Symbols, call: &Call, caller: Option<&Call>) -> Option<String> {
-    let is_trampoline = caller.is_some_and(|caller| caller.trust == FrameTrust::Signal);
-    let place = if is_trampoline { call.pc } else { call.place() };
-    Some(super::demangle(symbols.lookup(process, place)?.name).into_owned())
+/// A thread's frames, and whether locals were left out because there are too many.
+fn frames<'a>(scene: &Scene<'_, 'a>, names: &FxHashMap<Avma, String>) -> (Vec<Frame>, bool) {
+    let (mut frames, mut is_cut) = (Vec::new(), false);
+    let mut left = max_locals(&scene.process.threads);
+    for (index, call) in scene.calls.iter().enumerate() {
+        let frame = |number: usize| Frame {
+            thread: scene.thread,
+            number: number as u32,
+            pc: call.pc,
+            cfa: call.cfa,
+            function: names.get(&name_place(scene.calls, index)).cloned(),
+            line: None,
+            is_inlined: false,
+            trust: call.trust,
+            variables: Vec::new(),
+        };
+        let Some(place) = scene.places.get(&call.place()) else {
+            frames.push(frame(frames.len()));
+            continue;
+        };
+        for (depth, level) in place.levels.iter().enumerate().rev() {
+            let mut frame = frame(frames.len());
+            frame.function = level.function.clone().or(frame.function);
+            frame.line.clone_from(&level.line);
+            frame.is_inlined = depth > 0;
+            is_cut |= level.variables.len() > left;
+            let local = |stated: &scopes::Stated<'a>| Local {
+                name: stated.name.clone(),
+                ty: stated.ty,
+                is_argument: stated.is_argument,
+                place: scene.locate(index, place, stated),
+                declared: stated.declared.clone(),
+            };
+            frame.variables = level.variables.iter().take(left).map(local).collect();
+            left -= frame.variables.len();
+            frames.push(frame);
+        }
+    }
+    (frames, is_cut)
+}
+
+/// Where a call's symbol is looked up. A handler of a signal returns to the start of another function, not into it.
+fn name_place(calls: &[Call], index: usize) -> Avma {
+    let is_trampoline = calls.get(index + 1).is_some_and(|caller| caller.trust == FrameTrust::Signal);
+    if is_trampoline { calls[index].pc } else { calls[index].place() }
+}
+
+/// Names of functions without debug information, by their symbols.
+fn symbol_names(
+    process: &Process,
+    symbols: &Symbols,
+    places: &FxHashMap<Avma, Place<'_>>,
+    walks: &[(Vec<Call>, WalkEnd)],
+) -> FxHashMap<Avma, String> {
+    let nameless = |call: &Call| {
+        let place = places.get(&call.place());
+        place.is_none_or(|place| place.levels.iter().any(|level| level.function.is_none()))
+    };
+    let of_thread = |(calls, _): &(Vec<Call>, WalkEnd)| {
+        let wanted = calls.iter().enumerate().filter(|(_, call)| nameless(call));
+        wanted.map(|(index, _)| name_place(calls, index)).collect::<Vec<_>>()
+    };
+    let mut wanted: Vec<Avma> = walks.iter().flat_map(of_thread).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let name = |at: Avma| Some((at, super::demangle(symbols.lookup(process, at)?.name).into_owned()));
+    wanted.into_par_iter().filter_map(name).collect()
 }
 
 /// Walks that did not reach the outermost frame, by why.
