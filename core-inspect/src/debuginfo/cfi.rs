@@ -4,21 +4,19 @@
 //! best first: `.eh_frame` in the process's memory by `PT_GNU_EH_FRAME` (a file at hand fills in what the core left out),
 //! `.eh_frame` of the file by its section, `.debug_frame` of the file or of its separate debug file. Decoding is `gimli`'s.
 
+use super::dwarf::sections::Slice;
+use super::frames::vdso;
 use super::locate::{DebugFile, module_file, separate_file};
 use crate::base::{AddrRange, Avma};
 use crate::image::MemoryReader;
 use crate::process::{Arch, ElfHeaders, Module, Process, ProcessOptions, read_up_to};
-use gimli::{BaseAddresses, CfaRule, EndianSlice, LittleEndian, RegisterRule, UnwindSection};
+use gimli::{BaseAddresses, CfaRule, LittleEndian, RegisterRule, UnwindSection};
 use object::{Object as _, ObjectSection as _};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-/// Bytes of a section.
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
-
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
-const AT_SYSINFO_EHDR: u64 = 33;
 
 /// How to get the caller's registers at one place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,17 +88,10 @@ pub(super) struct RowCache<'a> {
 
 impl<'m> Cfi<'m> {
     pub(super) fn new(process: &'m Process, memory: &'m dyn MemoryReader, options: &'m ProcessOptions) -> Self {
-        let vdso = process.auxv.iter().find(|(kind, _)| *kind == AT_SYSINFO_EHDR).map(|&(_, at)| Avma(at));
-        let table = |at: Avma| {
-            let range = process.mapping_at(at)?.range;
-            let headers = ElfHeaders::read(memory, at)?;
-            let first = headers.loads().map(|load| load.svma.0).min()?;
-            let hdr = headers.find(PT_GNU_EH_FRAME)?.svma.0.wrapping_sub(first).wrapping_add(at.0);
-            Table::in_memory(memory, process.arch, Avma(hdr), range, Some(range.start))
-        };
-        let vdso = vdso.and_then(table);
         let modules = process.modules.iter().map(|_| ModuleCfi::default()).collect();
-        Self { memory, options, arch: process.arch, process, modules, vdso }
+        let mut cfi = Self { memory, options, arch: process.arch, process, modules, vdso: None };
+        cfi.vdso = vdso::module(process, memory).and_then(|module| cfi.table_in_memory(&module));
+        cfi
     }
 
     /// The row that holds at `pc`: for frames that wait for a call to return, an address inside the call instruction.

@@ -254,7 +254,9 @@ impl Builder {
             let rank = rank(symbol.st_type(), symbol.st_bind());
             let Some(rank) = rank.filter(|_| defined && symbol.st_name(endian) != 0) else { continue };
             let is_mark = |name| symbol.st_type() == elf::STT_NOTYPE && SECTION_ENDS.contains(&name);
-            if table.symbol_name(endian, symbol).is_ok_and(is_mark) {
+            // `.L` begins the assembler's own labels, which it leaves out unless it is told not to.
+            let is_inner = |name: &[u8]| symbol.st_type() == elf::STT_NOTYPE && name.starts_with(b".L");
+            if table.symbol_name(endian, symbol).is_ok_and(|name| is_mark(name) || is_inner(name)) {
                 continue;
             }
             let name = names_at.saturating_add(u64::from(symbol.st_name(endian)));

@@ -16,7 +16,7 @@ mod threads;
 mod tls;
 
 pub(crate) use build_id::in_file as build_id_in_file;
-pub(crate) use elf_headers::{ElfHeaders, read_up_to};
+pub(crate) use elf_headers::{ElfHeaders, ElfSegment, read_up_to};
 pub(crate) use link_map::dynamic_value;
 pub use local_files::ProcessOptions;
 pub(crate) use local_files::{SYSTEM_DEBUG_DIR, build_id_path};

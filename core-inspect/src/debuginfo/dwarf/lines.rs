@@ -23,6 +23,11 @@ impl ModuleDwarf {
             AttributeValue::FileIndex(index) => index,
             other => other.udata_value()?,
         };
+        self.source_path(open, number)
+    }
+
+    /// The path of the unit's source file with this number.
+    pub(in crate::debuginfo) fn source_path(&self, open: &OpenUnit<'_>, number: u64) -> Option<Arc<str>> {
         let file = self.source_paths(open).get(usize::try_from(number).ok()?)?;
         (!file.is_empty()).then(|| file.clone())
     }

@@ -186,7 +186,7 @@ impl ModuleDwarf {
     }
 
     /// The entry that has the name in place of this one.
-    pub(super) fn origin<'a>(&self, open: &OpenUnit<'a>, entry: &Entry<'a>) -> Option<Die> {
+    pub(in crate::debuginfo) fn origin<'a>(&self, open: &OpenUnit<'a>, entry: &Entry<'a>) -> Option<Die> {
         let attributes = [gimli::DW_AT_specification, gimli::DW_AT_abstract_origin, gimli::DW_AT_extension];
         let signature = || entry.attr_value(gimli::DW_AT_signature).filter(|_| !entry.has_attr(gimli::DW_AT_name));
         let values = attributes.into_iter().filter_map(|name| entry.attr_value(name));

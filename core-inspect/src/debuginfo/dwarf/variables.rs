@@ -87,7 +87,7 @@ impl ModuleDwarf {
     }
 
     /// What `ask` finds at an entry or else at the one that it completes.
-    pub(super) fn inherited<'a, T>(
+    pub(in crate::debuginfo) fn inherited<'a, T>(
         &self,
         open: &OpenUnit<'a>,
         entry: &Entry<'a>,

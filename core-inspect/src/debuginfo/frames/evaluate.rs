@@ -2,7 +2,7 @@
 //!
 //! DWARF 5, 2.5 and 2.6; the machine is `gimli`'s, which asks for what it needs.
 
-use crate::debuginfo::cfi::Slice;
+use crate::debuginfo::dwarf::sections::Slice;
 use gimli::{EvaluationResult, Piece, Value};
 
 /// What an expression may ask for. `None` ends the evaluation: the value is not to be had. Call frame information asks for

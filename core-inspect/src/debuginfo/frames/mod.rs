@@ -12,6 +12,7 @@ mod signal;
 mod step;
 #[cfg(test)]
 mod tests;
+pub(super) mod vdso;
 
 pub use registers::Registers;
 
@@ -126,7 +127,7 @@ pub fn unwind(
     let walks = walk_all(process, memory, options, limit);
     let wanted = walks.iter().flat_map(|(calls, _)| calls.iter().map(Call::place)).collect();
     let places = scopes::find(store, process, wanted);
-    let names = symbol_names(process, symbols, &places, &walks);
+    let names = symbol_names(process, memory, symbols, &places, &walks);
     let describe = |(thread, (calls, end)): (usize, (Vec<Call>, WalkEnd))| {
         let scene = Scene { process, memory, types: store, places: &places, thread: thread as u32, calls: &calls };
         let (frames, is_cut) = frames(&scene, &names);
@@ -256,6 +257,7 @@ fn name_place(calls: &[Call], index: usize) -> Avma {
 /// Names of functions without debug information, by their symbols.
 fn symbol_names(
     process: &Process,
+    memory: &dyn MemoryReader,
     symbols: &Symbols,
     places: &FxHashMap<Avma, Place<'_>>,
     walks: &[(Vec<Call>, WalkEnd)],
@@ -271,7 +273,9 @@ fn symbol_names(
     let mut wanted: Vec<Avma> = walks.iter().flat_map(of_thread).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let name = |at: Avma| Some((at, super::demangle(symbols.lookup(process, at)?.name).into_owned()));
+    let (kernel, kernels) = vdso::symbols(process, memory);
+    let symbol = |at| symbols.lookup(process, at).or_else(|| kernels.lookup(&kernel, at));
+    let name = |at: Avma| Some((at, super::demangle(symbol(at)?.name).into_owned()));
     wanted.into_par_iter().filter_map(name).collect()
 }
 

@@ -102,36 +102,38 @@ fn in_one_unit<'a>(dwarf: &'a ModuleDwarf, unit: u32, module: &Module, wanted: &
     let Some(open) = dwarf.unit(unit, Needs::Code).map(Arc::new) else { return Vec::new() };
     let addresses: Vec<u64> = wanted.iter().map(|&at| module.bias.svma(at).0).collect();
     let functions = functions(&open, &addresses);
-    let lines = lines::at(dwarf, unit, &addresses);
-    let describe = |((&at, &pc), (function, line)): ((&Avma, &u64), (Option<u32>, Option<SourceLine>))| {
-        Some((at, Reader { dwarf, open: &open, pc }.place(function?, line)?))
-    };
-    let found = wanted.iter().zip(&addresses).zip(functions.into_iter().zip(lines));
-    found.filter_map(describe).collect()
+    let mut lines = lines::at(dwarf, unit, &addresses).into_iter();
+    let mut found = Vec::new();
+    for ((&at, &pc), function) in wanted.iter().zip(&addresses).zip(functions) {
+        let line = lines.next().flatten();
+        let place = function.and_then(|function| Reader { dwarf, open: &open, pc }.place(function, line));
+        found.extend(place.map(|place| (at, place)));
+    }
+    found
 }
 
 /// For each address the function that holds it, as its entry's offset; of several the first.
 fn functions(open: &OpenUnit<'_>, addresses: &[u64]) -> Vec<Option<u32>> {
     let mut found = vec![None; addresses.len()];
+    let mut left = addresses.len();
     let mut cursor = open.unit.entries();
     let mut into = true;
-    while let Some(Ok(entry)) = advance(&mut cursor, into) {
+    while left > 0
+        && let Some(Ok(entry)) = advance(&mut cursor, into)
+    {
         into = !matches!(entry.tag(), gimli::DW_TAG_enumeration_type | gimli::DW_TAG_array_type);
         if entry.tag() != gimli::DW_TAG_subprogram {
             continue;
         }
         let Ok(mut ranges) = open.dwarf.die_ranges(&open.unit, entry) else { continue };
-        // Functions inside functions are found where the language has them; of C and C++ nothing more is in here.
-        let mut has_code = false;
         while let Ok(Some(range)) = ranges.next() {
-            has_code = true;
             let first = addresses.partition_point(|&at| at < range.begin);
             let inside = addresses[first..].iter().take_while(|&&at| at < range.end).count();
-            for place in &mut found[first..first + inside] {
-                place.get_or_insert(entry.offset().0 as u32);
+            for place in found[first..first + inside].iter_mut().filter(|place| place.is_none()) {
+                *place = Some(entry.offset().0 as u32);
+                left -= 1;
             }
         }
-        into = has_code && open.language == crate::debuginfo::model::Language::Other;
     }
     found
 }
@@ -200,7 +202,7 @@ impl<'a> Reader<'_, 'a> {
                 }
                 gimli::DW_TAG_call_site_parameter | gimli::DW_TAG_GNU_call_site_parameter if is_in_call => {
                     if let Some(call) = &mut place.call {
-                        call.parameters.extend(self.parameter(entry));
+                        call.parameters.extend(parameter(entry));
                     }
                     false
                 }
@@ -318,12 +320,6 @@ impl<'a> Reader<'_, 'a> {
         CallSite { symbol, target: target.and_then(exprloc), parameters: Vec::new() }
     }
 
-    fn parameter(&self, entry: &Entry<'a>) -> Option<(Slice<'a>, Slice<'a>)> {
-        let value = entry.attr_value(gimli::DW_AT_call_value);
-        let value = value.or_else(|| entry.attr_value(gimli::DW_AT_GNU_call_site_value))?;
-        Some((exprloc(entry.attr_value(gimli::DW_AT_location)?)?, exprloc(value)?))
-    }
-
     fn symbol_at(&self, die: Die) -> Option<&'a str> {
         let open = self.dwarf.unit(die.unit, Needs::Types)?;
         symbol(self.dwarf, &open, &open.entry(die.offset)?, 0)
@@ -349,4 +345,11 @@ fn symbol<'a>(dwarf: &'a ModuleDwarf, open: &OpenUnit<'a>, entry: &Entry<'a>, st
 
 fn exprloc(value: Value<'_>) -> Option<Slice<'_>> {
     value.exprloc_value().map(|expression| expression.0)
+}
+
+/// Where the callee gets an argument, and what computes it.
+fn parameter<'a>(entry: &Entry<'a>) -> Option<(Slice<'a>, Slice<'a>)> {
+    let value = entry.attr_value(gimli::DW_AT_call_value);
+    let value = value.or_else(|| entry.attr_value(gimli::DW_AT_GNU_call_site_value))?;
+    Some((exprloc(entry.attr_value(gimli::DW_AT_location)?)?, exprloc(value)?))
 }
