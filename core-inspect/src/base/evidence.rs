@@ -18,6 +18,10 @@ pub enum Evidence {
     Vote,
     /// The target's own run-time type information names it.
     Rtti,
+    /// The rule of a container says what its blocks are.
+    Container,
+    /// A typed pointer leads into it, but its type does not account for all of it.
+    Part,
     /// A repeating shape in memory.
     Pattern,
     /// Nothing but the size.
@@ -34,6 +38,8 @@ impl Evidence {
             Self::Structure => "structure",
             Self::Vote => "vote",
             Self::Rtti => "rtti",
+            Self::Container => "container",
+            Self::Part => "part",
             Self::Pattern => "pattern",
             Self::Size => "size",
         }

@@ -8,6 +8,8 @@ pub mod frames;
 mod grow_map;
 pub mod lines;
 pub mod locate;
+#[cfg(test)]
+pub(crate) mod made;
 pub mod model;
 pub mod store;
 pub mod symbols;

@@ -11,6 +11,7 @@
 
 pub mod bits;
 pub mod dominators;
+pub mod dropped;
 pub mod edges;
 pub mod paths;
 pub mod ranges;
@@ -24,6 +25,7 @@ pub mod wave;
 
 pub use bits::Bits;
 pub use dominators::{Children, Dominators, Node, Owner, OwnerId, Owners};
+pub use dropped::Dropped;
 pub use edges::{Edges, Target};
 pub use paths::{Hop, Path, Referrer, Step};
 pub use reach::{Reach, Standing};

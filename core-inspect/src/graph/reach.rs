@@ -3,7 +3,7 @@
 //! Marking goes in phases by the strength of roots, so each chunk knows the strongest kind of root that reaches it. All
 //! counts are sums and each phase's set is fixed by the one before, so the order of work does not show.
 
-use super::{Graph, RootKind, Target, wave};
+use super::{Dropped, Graph, RootKind, Target, wave};
 use crate::heap::{ChunkId, ChunkTable, State, Totals};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -87,21 +87,31 @@ fn standing_of(cell: u32) -> Standing {
 impl Reach {
     /// Marks from all roots, then sorts out what is left.
     pub fn compute(graph: &Graph, chunks: &ChunkTable) -> Self {
+        Self::mark(graph, chunks, None)
+    }
+
+    /// As [`Reach::compute`], without the references that are none.
+    pub fn without(graph: &Graph, chunks: &ChunkTable, dropped: &Dropped) -> Self {
+        Self::mark(graph, chunks, Some(dropped).filter(|dropped| !dropped.is_empty()))
+    }
+
+    fn mark(graph: &Graph, chunks: &ChunkTable, dropped: Option<&Dropped>) -> Self {
+        let is_dropped = |source, target| dropped.is_some_and(|dropped| dropped.has(source, target));
         let cells: Vec<AtomicU32> = (0..chunks.len()).map(|_| AtomicU32::new(0)).collect();
         for phase in PHASES {
-            let starts = graph.root_refs.iter().filter(|found| {
+            let starts = graph.root_refs.iter().zip(0u32..).filter(|(found, index)| {
                 let kind = graph.roots[found.root as usize].kind;
-                Standing::under(kind) == phase
+                Standing::under(kind) == phase && !dropped.is_some_and(|dropped| dropped.has_root(*index))
             });
             let marker = Marker { cells: &cells, phase: (phase as u32) << STANDING_SHIFT };
-            let starts = starts.map(|found| found.target.id().0).filter(|&id| marker.mark(id, 0)).collect();
-            wave::spread(&graph.edges, starts, |_, target| marker.mark(target, 1));
+            let starts = starts.map(|(found, _)| found.target.id().0).filter(|&id| marker.mark(id, 0)).collect();
+            wave::spread(&graph.edges, starts, |source, target| !is_dropped(source, target) && marker.mark(target, 1));
         }
         let mut cells: Vec<u32> = cells.into_iter().map(AtomicU32::into_inner).collect();
         let lost: Vec<u32> = (0..cells.len() as u32)
             .filter(|&id| cells[id as usize] >> STANDING_SHIFT == 0 && chunks.is_used(ChunkId(id)))
             .collect();
-        LostMarker { graph, cells: &mut cells, stack: Vec::new() }.run(&lost);
+        LostMarker { graph, dropped, cells: &mut cells, stack: Vec::new() }.run(&lost);
         let mut totals = [Totals::default(); Standing::ALL.len()];
         chunks.iter().filter(|chunk| chunk.place.state() == State::Used).for_each(|chunk| {
             let total = &mut totals[standing_of(cells[chunk.id.index()]) as usize];
@@ -174,6 +184,7 @@ impl Marker<'_> {
 
 struct LostMarker<'a> {
     graph: &'a Graph,
+    dropped: Option<&'a Dropped>,
     cells: &'a mut [u32],
     stack: Vec<u32>,
 }
@@ -186,6 +197,9 @@ impl LostMarker<'_> {
         }
         for &id in lost {
             for target in self.graph.edges.of(ChunkId(id)) {
+                if self.is_dropped(id, target.id().0) {
+                    continue;
+                }
                 let cell = &mut self.cells[target.id().index()];
                 if standing_of(*cell) == Standing::Lost && *cell & MOST_REFERRERS < MOST_REFERRERS {
                     *cell += 1;
@@ -210,6 +224,10 @@ impl LostMarker<'_> {
         }
     }
 
+    fn is_dropped(&self, source: u32, target: u32) -> bool {
+        self.dropped.is_some_and(|dropped| dropped.has(source, target))
+    }
+
     fn is_undecided(&self, id: u32) -> bool {
         let cell = self.cells[id as usize];
         standing_of(cell) == Standing::Lost && cell & MOST_REFERRERS > 0
@@ -225,7 +243,7 @@ impl LostMarker<'_> {
         self.stack.push(head);
         while let Some(id) = self.stack.pop() {
             for target in self.graph.edges.of(ChunkId(id)) {
-                if self.is_undecided(target.id().0) {
+                if self.is_undecided(target.id().0) && !self.is_dropped(id, target.id().0) {
                     self.set(target.id().0, Standing::IndirectlyLost);
                     self.stack.push(target.id().0);
                 }
@@ -236,11 +254,11 @@ impl LostMarker<'_> {
     /// The lowest chunk of each cycle (strongly connected component) that no other one leads to.
     fn leaders(&self, rest: &[u32]) -> Vec<u32> {
         let component = self.components(rest);
-        let undecided = |target: &&Target| self.is_undecided(target.id().0);
         let mut led = vec![false; rest.len()];
         for &id in rest {
             let own = component[id as usize];
-            for target in self.graph.edges.of(ChunkId(id)).iter().filter(undecided) {
+            let counts = |target: &&Target| self.is_undecided(target.id().0) && !self.is_dropped(id, target.id().0);
+            for target in self.graph.edges.of(ChunkId(id)).iter().filter(counts) {
                 let other = component[target.id().index()];
                 if other != own {
                     led[(u32::MAX - other) as usize] = true;
@@ -276,7 +294,7 @@ impl LostMarker<'_> {
                 let mut deeper = None;
                 while let Some(target) = self.graph.edges.of(ChunkId(id)).get(*edge) {
                     let next = target.id().0;
-                    if self.is_undecided(next) {
+                    if self.is_undecided(next) && !self.is_dropped(id, next) {
                         if rindex[next as usize] == 0 {
                             // Looked at again when it is finished.
                             deeper = Some(next);

@@ -6,6 +6,7 @@ mod names;
 mod patterns;
 #[cfg(test)]
 mod programs;
+pub mod propagate;
 mod rtti;
 #[cfg(test)]
 mod testing;

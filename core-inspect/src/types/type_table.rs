@@ -87,6 +87,8 @@ pub enum TypeKind {
     Stream,
     /// A block that the C or C++ run-time library has for itself.
     LibcInternal,
+    /// A block of a container: its buckets, counts, or elements.
+    Block,
     /// Nothing is known but the size.
     SizeCluster,
 }
@@ -105,6 +107,7 @@ impl TypeKind {
             Self::Zeros => "zeros",
             Self::Stream => "stream",
             Self::LibcInternal => "libc-internal",
+            Self::Block => "block",
             Self::SizeCluster => "size-cluster",
         }
     }
@@ -121,6 +124,21 @@ pub struct TypeInfo {
     pub module: Option<u32>,
     /// How it is known.
     pub evidence: Evidence,
+    /// The class as debug information writes its name, where a vtable names it.
+    pub class: Option<String>,
+}
+
+impl TypeInfo {
+    /// Whether what debug information says replaces it.
+    fn yields_to(&self, new: &TypeInfo) -> bool {
+        let is_part = new.evidence == Evidence::Part;
+        match self.kind {
+            TypeKind::Class | TypeKind::ObjectArray { .. } if self.class.is_some() => false,
+            TypeKind::LibcInternal | TypeKind::Stream => false,
+            TypeKind::String => !is_part,
+            _ => true,
+        }
+    }
 }
 
 /// The types of all used chunks.
@@ -153,6 +171,26 @@ impl TypeTable {
         let (types, ids) = merged.finish(&of_chunk, vtables);
         renumber(&mut of_chunk, |_, id| ids[id as usize]);
         Self { types, of_chunk, vtable_words: vtables.counts() }
+    }
+
+    /// This table with other types over it: `number_of` says which of `infos` a chunk has. What a vtable names keeps its
+    /// name, and so do the C library's own blocks; text is text unless more than a part of the chunk is known.
+    pub(super) fn overlaid(mut self, infos: Vec<TypeInfo>, number_of: impl Fn(ChunkId) -> Option<u32> + Sync) -> Self {
+        let first = self.types.len() as u32;
+        self.types.extend(infos);
+        let types = &self.types;
+        self.of_chunk.par_chunks_mut(BLOCK).enumerate().for_each(|(block, ids)| {
+            for (id, index) in ids.iter_mut().zip(0u32..).filter(|(id, _)| **id != TypeId::NONE) {
+                let Some(number) = number_of(ChunkId((block * BLOCK) as u32 + index)) else { continue };
+                let (known, new) = (&types[*id as usize], &types[(first + number) as usize]);
+                if known.yields_to(new) {
+                    *id = first + number;
+                }
+            }
+        });
+        let (types, ids) = in_order(&self.types, &self.of_chunk);
+        renumber(&mut self.of_chunk, |_, id| ids[id as usize]);
+        Self { types, ..self }
     }
 
     /// The type of a chunk; `None` when the program does not have the chunk.
@@ -202,6 +240,31 @@ fn renumber(of_chunk: &mut [u32], new: impl Fn(usize, u32) -> u32 + Sync) {
             *id = new(block, *id);
         }
     });
+}
+
+/// The types that chunks have, sorted by name and each once, and each one's new number.
+fn in_order(infos: &[TypeInfo], of_chunk: &[u32]) -> (Vec<TypeInfo>, Vec<u32>) {
+    let mut is_used = vec![false; infos.len()];
+    for &id in of_chunk.iter().filter(|&&id| id != TypeId::NONE) {
+        is_used[id as usize] = true;
+    }
+    // One class with vtables in several modules is one type, known by the best evidence of the first module.
+    let mut order: BTreeMap<(&str, &TypeKind, Option<u32>), (usize, u32)> = BTreeMap::new();
+    let key = |info: &'_ TypeInfo| (info.name.contains("(anonymous")).then_some(info.module).flatten();
+    for (id, info) in infos.iter().enumerate().filter(|&(id, _)| is_used[id]) {
+        let best = order.entry((&info.name, &info.kind, key(info))).or_insert((id, 0));
+        let rank = |info: &TypeInfo| (info.module, info.evidence);
+        if rank(info) < rank(&infos[best.0]) {
+            best.0 = id;
+        }
+    }
+    for (place, number) in order.values_mut().zip(0u32..) {
+        place.1 = number;
+    }
+    let number =
+        |info: &TypeInfo| order.get(&(info.name.as_str(), &info.kind, key(info))).map_or(TypeId::NONE, |place| place.1);
+    let ids = infos.iter().map(number).collect();
+    (order.values().map(|&(best, _)| infos[best].clone()).collect(), ids)
 }
 
 /// Usable bytes as far as types tell them apart: exact, or the power of two at or below.
@@ -487,33 +550,12 @@ impl Merged {
 
     /// Names all types and sorts them; the second value is each type's final id.
     fn finish(&self, of_chunk: &[u32], vtables: &Vtables<'_>) -> (Vec<TypeInfo>, Vec<u32>) {
-        let mut is_used = vec![false; self.keys.len()];
-        for &id in of_chunk.iter().filter(|&&id| id != TypeId::NONE) {
-            is_used[id as usize] = true;
-        }
         let infos: Vec<TypeInfo> = (0..self.keys.len()).map(|id| self.describe(id as u32, vtables)).collect();
-        // One class with vtables in several modules is one type, known by the best evidence of the first module.
-        let mut order: BTreeMap<(&str, &TypeKind, Option<u32>), (usize, u32)> = BTreeMap::new();
-        let key = |info: &'_ TypeInfo| (info.name.contains("(anonymous")).then_some(info.module).flatten();
-        for (id, info) in infos.iter().enumerate().filter(|&(id, _)| is_used[id]) {
-            let best = order.entry((&info.name, &info.kind, key(info))).or_insert((id, 0));
-            let rank = |info: &TypeInfo| (info.module, info.evidence);
-            if rank(info) < rank(&infos[best.0]) {
-                best.0 = id;
-            }
-        }
-        for (place, number) in order.values_mut().zip(0u32..) {
-            place.1 = number;
-        }
-        let number = |info: &TypeInfo| {
-            order.get(&(info.name.as_str(), &info.kind, key(info))).map_or(TypeId::NONE, |place| place.1)
-        };
-        let ids = infos.iter().map(number).collect();
-        (order.values().map(|&(best, _)| infos[best].clone()).collect(), ids)
+        in_order(&infos, of_chunk)
     }
 
     fn describe(&self, id: u32, vtables: &Vtables<'_>) -> TypeInfo {
-        let plain = |name: String, kind, evidence| TypeInfo { name, kind, module: None, evidence };
+        let plain = |name: String, kind, evidence| TypeInfo { name, kind, module: None, evidence, class: None };
         match self.keys[id as usize] {
             Key::Object { vptr } | Key::Unread { vptr, .. } => match vtables.at(vptr) {
                 Some(info) => TypeInfo {
@@ -521,6 +563,7 @@ impl Merged {
                     kind: if info.kind == VtableKind::Functions { TypeKind::Ops } else { TypeKind::Class },
                     module: Some(info.module),
                     evidence: info.evidence,
+                    class: info.class.clone(),
                 },
                 None => plain("unknown object".to_owned(), TypeKind::Class, Evidence::Pattern),
             },
@@ -528,8 +571,9 @@ impl Merged {
                 let info = vtables.at(vptr);
                 let class = info.as_ref().map_or_else(|| "unknown object".to_owned(), |info| info.name.clone());
                 let evidence = info.as_ref().map_or(Evidence::Pattern, |info| info.evidence);
-                let (name, module) = (format!("array of {class}"), info.map(|info| info.module));
-                TypeInfo { name, kind: TypeKind::ObjectArray { class }, module, evidence }
+                let (module, full) = info.map(|info| (info.module, info.class.clone())).unzip();
+                let name = format!("array of {class}");
+                TypeInfo { name, kind: TypeKind::ObjectArray { class }, module, evidence, class: full.flatten() }
             }
             Key::Holder { vptr, offset, links } => {
                 let info = vtables.at(vptr);
@@ -540,7 +584,7 @@ impl Merged {
                 };
                 let evidence = info.as_ref().map_or(Evidence::Pattern, |info| info.evidence);
                 let module = info.map(|info| info.module);
-                TypeInfo { name, kind: TypeKind::Holder { class, offset }, module, evidence }
+                TypeInfo { name, kind: TypeKind::Holder { class, offset }, module, evidence, class: None }
             }
             Key::Node { links, size } => {
                 let name = format!("{} {}", links.name(), size.text());
@@ -550,7 +594,7 @@ impl Merged {
                 let object = self.describe(object, vtables);
                 let name = format!("{} of {}*", links.name(), object.name);
                 let kind = TypeKind::Node { class: Some(object.name) };
-                TypeInfo { name, kind, module: object.module, evidence: Evidence::Pattern }
+                TypeInfo { name, kind, module: object.module, evidence: Evidence::Pattern, class: None }
             }
             Key::Text => plain("text".to_owned(), TypeKind::String, Evidence::Pattern),
             Key::CowString => plain("std::string body (COW)".to_owned(), TypeKind::String, Evidence::Pattern),

@@ -45,6 +45,8 @@ pub enum VtableKind {
 pub struct VtableInfo {
     /// The class, shortened for people; for unnamed tables the module and the offset in it.
     pub name: String,
+    /// The class as debug information writes its name.
+    pub class: Option<String>,
     /// What kind of table it is.
     pub kind: VtableKind,
     /// Index into [`Process::modules`].
@@ -175,11 +177,13 @@ impl<'a> Vtables<'a> {
         };
         let is_point = symbol.offset >= head && (shape.is_some() || offset_to_top == 0);
         let info = |name: String, kind, offset_to_top| {
-            Some(VtableInfo { name, kind, module: part.module, offset_to_top, evidence: Evidence::Symbol })
+            let (class, evidence) = (None, Evidence::Symbol);
+            Some(VtableInfo { name, class, kind, module: part.module, offset_to_top, evidence })
         };
         if let Some(class) = symbol.name.strip_prefix("_ZTV") {
             let name = rtti::demangle_type(class.as_bytes())?;
-            return is_point.then(|| info(names::shorten(&name), VtableKind::Class, offset_to_top)).flatten();
+            let found = is_point.then(|| info(names::shorten(&name), VtableKind::Class, offset_to_top)).flatten()?;
+            return Some(VtableInfo { class: Some(name), ..found });
         }
         if symbol.name.starts_with("_ZTC") {
             let name = demangle(&symbol.name);
@@ -198,15 +202,19 @@ impl<'a> Vtables<'a> {
     /// False positive: a pointer to a vtable that is itself data (a table of vptrs, a copied object header). Nothing in
     /// the bytes tells such a word from an object's head; programs hardly ever store one.
     fn by_type_info(&self, word: u64, part: &Part, shape: Shape) -> Option<VtableInfo> {
-        let (name, evidence) = match shape.type_info {
-            TypeInfoAt::Named(mangled) => (names::shorten(&rtti::demangle_type(&mangled)?), Evidence::Rtti),
+        let (name, class, evidence) = match shape.type_info {
+            TypeInfoAt::Named(mangled) => {
+                let class = rtti::demangle_type(&mangled)?;
+                (names::shorten(&class), Some(class), Evidence::Rtti)
+            }
             TypeInfoAt::Unnamed if shape.has_function && !part.executable => {
-                (format!("vtable {}", self.place(word, part)), Evidence::Structure)
+                (format!("vtable {}", self.place(word, part)), None, Evidence::Structure)
             }
             _ => return None,
         };
         let offset_to_top = shape.offset_to_top;
-        Some(VtableInfo { name, kind: VtableKind::Class, module: part.module, offset_to_top, evidence })
+        let kind = VtableKind::Class;
+        Some(VtableInfo { name, class, kind, module: part.module, offset_to_top, evidence })
     }
 
     /// Functions without a `type_info` before them: an ops table, or a class under `-fno-rtti`; the name says no more
@@ -226,7 +234,8 @@ impl<'a> Vtables<'a> {
         }
         let name = format!("function table {}", self.place(word, part));
         let (module, evidence) = (part.module, Evidence::Structure);
-        Some(VtableInfo { name, kind: VtableKind::Functions, module, offset_to_top: 0, evidence })
+        let kind = VtableKind::Functions;
+        Some(VtableInfo { name, class: None, kind, module, offset_to_top: 0, evidence })
     }
 
     /// A word into constant data that nobody has: kernel cores leave `.rodata` out, and vtables of position-dependent
@@ -240,7 +249,8 @@ impl<'a> Vtables<'a> {
         }
         let name = format!("vtable? {}", self.place(word, part));
         let (module, evidence) = (part.module, Evidence::Pattern);
-        Some(VtableInfo { name, kind: VtableKind::Unread, module, offset_to_top: 0, evidence })
+        let kind = VtableKind::Unread;
+        Some(VtableInfo { name, class: None, kind, module, offset_to_top: 0, evidence })
     }
 
     fn has_function_within(&self, at: u64, words: u64) -> bool {

@@ -1,0 +1,176 @@
+//! Types from debug information for chunks: they spread from variables through members, pointers and containers.
+//!
+//! ```text
+//! variables, locals ──┐            ┌─> typing of each chunk, and the typed word that led to it
+//! vtables' classes ───┼─ spread ───┼─> containers, with what they hold
+//! types, rules ─ plans┘            └─> conflicts, counted
+//! ```
+//! A typed pointer to a chunk types it if the type fits its size and its bytes look like it. Base classes, C structs that
+//! begin with a smaller one, arrays and headers are told apart by sizes and by claims of other pointers; what is surer
+//! wins ([`Rank`]).
+
+mod cells;
+mod conflicts;
+mod holds;
+mod instances;
+mod live;
+pub mod members;
+mod names;
+mod path;
+mod plan;
+mod roots;
+mod spread;
+#[cfg(test)]
+mod tests;
+mod typing;
+mod words;
+
+pub use cells::{Origin, Parent};
+pub use conflicts::{Conflict, Conflicts};
+pub use holds::dropped;
+pub use instances::{ContainerAt, ContainerTally, Instances, Site};
+pub use path::{Owned, TypedView};
+pub use roots::{RootOwner, RootValue, TypedRoot};
+pub use typing::{Rank, Shape, Typing};
+
+use super::containers::{Containers, Kind, Misfit};
+use super::{SymbolNames, TypeKind, TypeTable};
+use crate::base::FastMap;
+use crate::debuginfo::model::{Frame, Variable};
+use crate::debuginfo::{DebugTypeId, TypeSource};
+use crate::graph::Resolver;
+use crate::heap::ChunkId;
+use crate::image::memory::MemoryReader;
+use crate::process::Process;
+use cells::Cells;
+use live::Live;
+use spread::Spread;
+use typing::Typings;
+
+/// What types spread from and by.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The target's memory.
+    pub memory: &'a dyn MemoryReader,
+    /// Threads and modules.
+    pub process: &'a Process,
+    /// Names of functions, which tell what erased values are.
+    pub symbols: &'a dyn SymbolNames,
+    /// What words refer to.
+    pub resolver: &'a Resolver<'a>,
+    /// What vtables and patterns say.
+    pub table: &'a TypeTable,
+    /// The program's types.
+    pub types: &'a dyn TypeSource,
+    /// How containers are walked.
+    pub containers: &'a Containers,
+    /// Its globals and thread-locals.
+    pub variables: &'a [Variable],
+    /// Its functions in progress.
+    pub frames: &'a [Frame],
+}
+
+impl std::fmt::Debug for Sources<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sources {{ {} variables, {} frames }}", self.variables.len(), self.frames.len())
+    }
+}
+
+/// Types of chunks, by debug information.
+#[derive(Debug)]
+pub struct TypedHeap {
+    cells: Cells,
+    typings: Typings,
+    live: Live,
+    /// The variables that types spread from: globals and thread-locals, then frames' variables.
+    pub roots: Vec<TypedRoot>,
+    /// Contradictions.
+    pub conflicts: Conflicts,
+    /// Containers.
+    pub instances: Instances,
+    /// Container types that a rule names and does not fit: they are read as plain structs.
+    pub misfits: Vec<Misfit>,
+}
+
+impl TypedHeap {
+    /// Spreads types from all variables. The result does not depend on the number of threads.
+    pub fn build(sources: &Sources<'_>) -> Self {
+        let mut spread = Spread::new(sources);
+        know_classes(&mut spread, sources);
+        let mut all = roots::of_variables(sources.variables, sources.process);
+        spread.from_roots(&all, 0);
+        let locals = roots::of_frames(sources.frames);
+        spread.from_roots(&locals, all.len() as u32);
+        all.extend(locals);
+        spread.from_unrooted();
+        let Spread { cells, typings, mut conflicts, mut instances, mut live, plans, .. } = spread;
+        conflicts.finish();
+        instances.finish();
+        live.finish();
+        Self { cells, typings, live, roots: all, conflicts, instances, misfits: plans.misfits() }
+    }
+
+    /// The type of a chunk, where it has one.
+    pub fn typing(&self, chunk: ChunkId) -> Option<&Typing> {
+        self.cells.typing(chunk).map(|number| self.typings.get(number))
+    }
+
+    /// What led to a chunk, typed or not.
+    pub fn origin(&self, chunk: ChunkId) -> Option<Origin> {
+        self.cells.origin(chunk)
+    }
+
+    /// How many chunks there are, typed or not.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether there is no chunk.
+    pub fn is_empty(&self) -> bool {
+        self.cells.len() == 0
+    }
+
+    /// Bytes that the types of chunks take.
+    pub fn own_bytes(&self) -> u64 {
+        self.cells.own_bytes()
+    }
+}
+
+/// The types of the vtables and patterns with those of debug information over them: `table` was built without.
+pub fn overlay(table: TypeTable, typed: &TypedHeap, sources: &Sources<'_>) -> TypeTable {
+    let word = sources.memory.word_size();
+    let is_text =
+        |ty| sources.containers.compile(sources.types, word, ty).is_ok_and(|walk| walk.kind() == Kind::String);
+    let describe = |typing: &Typing| {
+        let is_text = matches!(typing.shape, Shape::Block(..)) && is_text(typing.ty);
+        names::type_info(sources.types, typing, is_text)
+    };
+    let infos = typed.typings.all().iter().map(describe).collect();
+    table.overlaid(infos, |chunk| typed.cells.typing(chunk))
+}
+
+/// Chunks whose class a vtable names, where debug information describes it.
+fn know_classes(spread: &mut Spread<'_>, sources: &Sources<'_>) {
+    let mut found: FastMap<u32, Option<(DebugTypeId, u64, bool)>> = FastMap::default();
+    for chunk in sources.resolver.chunks().iter() {
+        let Some(ty) = sources.table.of(chunk.id) else { continue };
+        let known = *found.entry(ty.0).or_insert_with(|| {
+            let info = sources.table.get(ty);
+            let is_array = match info.kind {
+                TypeKind::Class => false,
+                TypeKind::ObjectArray { .. } => true,
+                _ => return None,
+            };
+            let ty = sources.types.bare(sources.types.find(info.class.as_deref()?)?);
+            Some((ty, sources.types.size(ty)?, is_array))
+        });
+        let Some((ty, size, is_array)) = known else { continue };
+        let shape = match typing::fit(&chunk, size) {
+            typing::Fit::TooBig => continue,
+            _ if is_array => Shape::Array,
+            typing::Fit::One => Shape::Object,
+            typing::Fit::Several | typing::Fit::Head => Shape::Head,
+        };
+        spread.know(chunk.id, ty, shape);
+    }
+}
