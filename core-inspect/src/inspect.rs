@@ -9,12 +9,15 @@ use crate::debuginfo::calls::Calls;
 use crate::debuginfo::dwarf::{DebugInfo, Wanted};
 use crate::debuginfo::frames::{self, Frames};
 use crate::debuginfo::lines::{InlinedLine, lines};
+use crate::debuginfo::model::Frame;
 use crate::debuginfo::{DebugStore, Symbols};
-use crate::graph::{Graph, GraphError, GraphOptions, Reach, Resolver};
+use crate::graph::{Dropped, Graph, GraphError, GraphOptions, Reach, Resolver};
 use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
-use crate::image::{Image, OpenError, OpenOptions};
+use crate::image::{Image, MemoryReader as _, OpenError, OpenOptions};
 use crate::process::{Libc, Module, Process, ProcessOptions};
+use crate::types::containers::Containers;
+use crate::types::propagate::{self, TypedHeap, TypedView};
 use crate::types::{SymbolTables, TypeTable};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -104,7 +107,11 @@ pub struct Inspection<'p> {
     heap: OnceLock<Heap>,
     graph: OnceLock<Graph>,
     reach: OnceLock<Reach>,
+    containers: OnceLock<Containers>,
     types: OnceLock<TypeTable>,
+    typed: OnceLock<TypedHeap>,
+    dropped: OnceLock<Dropped>,
+    typed_reach: OnceLock<Reach>,
     leaks: OnceLock<Vec<LeakGroup>>,
     suspects: OnceLock<Suspects>,
     calls: OnceLock<Calls>,
@@ -139,7 +146,11 @@ impl<'p> Inspection<'p> {
             heap: OnceLock::new(),
             graph: OnceLock::new(),
             reach: OnceLock::new(),
+            containers: OnceLock::new(),
             types: OnceLock::new(),
+            typed: OnceLock::new(),
+            dropped: OnceLock::new(),
+            typed_reach: OnceLock::new(),
             leaks: OnceLock::new(),
             suspects: OnceLock::new(),
             calls: OnceLock::new(),
@@ -247,8 +258,65 @@ impl<'p> Inspection<'p> {
         })
     }
 
+    /// By vtables and patterns, and over them by debug information, where there is some.
     fn build_types(&self, heap: &Heap) -> TypeTable {
-        TypeTable::build(&self.process, &self.image.memory, &self.symbols(), heap)
+        let (symbols, memory) = (self.symbols(), &self.image.memory);
+        let table = TypeTable::build(&self.process, memory, &symbols, heap);
+        let debug = self.debug_store();
+        if (0..self.process.modules.len() as u32).all(|module| debug.module(module).is_none()) {
+            return table;
+        }
+        let frames: Vec<&Frame> = self.frames().all().collect();
+        let sources = propagate::Sources {
+            memory,
+            process: &self.process,
+            symbols: &symbols,
+            resolver: &self.resolver(),
+            table: &table,
+            types: debug,
+            containers: self.containers(),
+            variables: debug.variables(),
+            frames: &frames,
+        };
+        let typed = self.typed.get_or_init(|| TypedHeap::build(&sources));
+        let names = propagate::type_infos(typed, &sources);
+        table.overlaid(names, |chunk| typed.number(chunk))
+    }
+
+    /// The rules by which containers are walked.
+    pub fn containers(&self) -> &Containers {
+        self.containers.get_or_init(Containers::shipped)
+    }
+
+    /// Types of chunks by debug information, with what it takes to put them in words; `None` without such information.
+    pub fn typed(&self) -> Option<TypedView<'_>> {
+        self.types();
+        let (chunks, word) = (&self.heap().chunks, self.image.memory.word_size());
+        let (types, containers) = (self.debug_store(), self.containers());
+        self.typed.get().map(|typed| TypedView { typed, types, containers, chunks, word })
+    }
+
+    /// References that are none, since types say that their words are no pointers; `None` without debug information.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn dropped(&self) -> Result<Option<&Dropped>, InspectError> {
+        let Some(view) = self.typed() else { return Ok(None) };
+        let graph = self.graph()?;
+        let find = || propagate::dropped(view.typed, view.types, &self.image.memory, graph, &self.resolver());
+        Ok(Some(self.dropped.get_or_init(find)))
+    }
+
+    /// What is reachable when words that are no pointers do not count; `None` where that is the same as
+    /// [`Inspection::reach`].
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn typed_reach(&self) -> Result<Option<&Reach>, InspectError> {
+        let Some(dropped) = self.dropped()?.filter(|dropped| !dropped.is_empty()) else { return Ok(None) };
+        let graph = self.graph()?;
+        let compute = || Reach::without(graph, &self.heap().chunks, dropped);
+        Ok(Some(self.typed_reach.get_or_init(compute)))
     }
 
     /// Everything that the page needs, types beside the graph and its analysis: neither needs the other.
@@ -328,6 +396,7 @@ impl<'p> Inspection<'p> {
         let heap = self.heap.get().map(|heap| heap.problems.as_slice()).unwrap_or_default();
         let graph = self.graph.get().map(|graph| graph.problems.as_slice()).unwrap_or_default();
         let mut all = [&self.image.problems, &self.process_problems, frames, heap, graph].concat();
+        all.extend(self.typed.get().into_iter().flat_map(TypedHeap::problems));
         all.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
         all.dedup();
         all

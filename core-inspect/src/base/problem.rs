@@ -34,6 +34,8 @@ pub enum ProblemKind {
     CheckFailed,
     /// Something real that this version does not read.
     Unsupported,
+    /// Types contradict each other.
+    Types,
     /// A bound of ours was hit, and the result is cut there.
     Limit,
 }
@@ -50,6 +52,7 @@ impl ProblemKind {
             Self::Corruption => "corruption",
             Self::CheckFailed => "check-failed",
             Self::Unsupported => "unsupported",
+            Self::Types => "types",
             Self::Limit => "limit",
         }
     }

@@ -175,7 +175,8 @@ impl TypeTable {
 
     /// This table with other types over it: `number_of` says which of `infos` a chunk has. What a vtable names keeps its
     /// name, and so do the C library's own blocks; text is text unless more than a part of the chunk is known.
-    pub(super) fn overlaid(mut self, infos: Vec<TypeInfo>, number_of: impl Fn(ChunkId) -> Option<u32> + Sync) -> Self {
+    #[must_use]
+    pub fn overlaid(mut self, infos: Vec<TypeInfo>, number_of: impl Fn(ChunkId) -> Option<u32> + Sync) -> Self {
         let first = self.types.len() as u32;
         self.types.extend(infos);
         let types = &self.types;

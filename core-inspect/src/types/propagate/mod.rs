@@ -34,8 +34,8 @@ pub use roots::{RootOwner, RootValue, TypedRoot};
 pub use typing::{Rank, Shape, Typing};
 
 use super::containers::{Containers, Kind, Misfit};
-use super::{SymbolNames, TypeKind, TypeTable};
-use crate::base::FastMap;
+use super::{SymbolNames, TypeInfo, TypeKind, TypeTable};
+use crate::base::{FastMap, Problem, ProblemKind, Severity};
 use crate::debuginfo::model::{Frame, Variable};
 use crate::debuginfo::{DebugTypeId, TypeSource};
 use crate::graph::Resolver;
@@ -67,7 +67,7 @@ pub struct Sources<'a> {
     /// Its globals and thread-locals.
     pub variables: &'a [Variable],
     /// Its functions in progress.
-    pub frames: &'a [Frame],
+    pub frames: &'a [&'a Frame],
 }
 
 impl std::fmt::Debug for Sources<'_> {
@@ -115,6 +115,11 @@ impl TypedHeap {
         self.cells.typing(chunk).map(|number| self.typings.get(number))
     }
 
+    /// The number of a chunk's typing: chunks with the same number have the same type, shape and rank.
+    pub fn number(&self, chunk: ChunkId) -> Option<u32> {
+        self.cells.typing(chunk)
+    }
+
     /// What led to a chunk, typed or not.
     pub fn origin(&self, chunk: ChunkId) -> Option<Origin> {
         self.cells.origin(chunk)
@@ -130,14 +135,32 @@ impl TypedHeap {
         self.cells.len() == 0
     }
 
+    /// What makes the answer weaker.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut note = |text: String| problems.push(Problem::new(Severity::Note, ProblemKind::Types, text));
+        if self.conflicts.count > 0 {
+            let (claims, chunks) = (self.conflicts.count, self.conflicts.chunks());
+            note(format!("{claims} typed pointers contradict the types of {chunks} chunks"));
+        }
+        if self.instances.left_out() > 0 {
+            note(format!("{} containers are not in the list, only in the sums", self.instances.left_out()));
+        }
+        for misfit in &self.misfits {
+            let (rule, file) = (&misfit.rule, misfit.file.display());
+            note(format!("{file}: the rule for {rule} does not fit: {}: {}", misfit.key, misfit.what));
+        }
+        problems
+    }
+
     /// Bytes that the types of chunks take.
     pub fn own_bytes(&self) -> u64 {
         self.cells.own_bytes()
     }
 }
 
-/// The types of the vtables and patterns with those of debug information over them: `table` was built without.
-pub fn overlay(table: TypeTable, typed: &TypedHeap, sources: &Sources<'_>) -> TypeTable {
+/// Names and kinds of all typings, by [`TypedHeap::number`].
+pub fn type_infos(typed: &TypedHeap, sources: &Sources<'_>) -> Vec<TypeInfo> {
     let word = sources.memory.word_size();
     let is_text =
         |ty| sources.containers.compile(sources.types, word, ty).is_ok_and(|walk| walk.kind() == Kind::String);
@@ -145,8 +168,7 @@ pub fn overlay(table: TypeTable, typed: &TypedHeap, sources: &Sources<'_>) -> Ty
         let is_text = matches!(typing.shape, Shape::Block(..)) && is_text(typing.ty);
         names::type_info(sources.types, typing, is_text)
     };
-    let infos = typed.typings.all().iter().map(describe).collect();
-    table.overlaid(infos, |chunk| typed.cells.typing(chunk))
+    typed.typings.all().iter().map(describe).collect()
 }
 
 /// Chunks whose class a vtable names, where debug information describes it.

@@ -67,7 +67,7 @@ pub(super) fn of_variables(variables: &[Variable], process: &Process) -> Vec<Typ
 }
 
 /// The roots that last as long as their function runs.
-pub(super) fn of_frames(frames: &[Frame]) -> Vec<TypedRoot> {
+pub(super) fn of_frames(frames: &[&Frame]) -> Vec<TypedRoot> {
     let locals = frames.iter().zip(0u32..).flat_map(|(frame, index)| {
         frame.variables.iter().filter_map(move |local| {
             let value = match &local.place {

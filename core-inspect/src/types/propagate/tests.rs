@@ -55,7 +55,8 @@ impl Program {
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Sources<'_>, &TypedHeap) -> T) -> T {
-        let Self { toy, types, variables, frames, .. } = self;
+        let Self { toy, types, variables, .. } = self;
+        let frames: &Vec<&Frame> = &self.frames.iter().collect();
         let resolver = Resolver::new(&toy.heap.chunks, true);
         let built = TypeTable::build(&toy.process, &toy.memory, &NoSymbols, &toy.heap);
         let (process, memory) = (&toy.process, &toy.memory);
