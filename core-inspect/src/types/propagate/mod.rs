@@ -98,11 +98,11 @@ impl TypedHeap {
         let mut spread = Spread::new(sources);
         know_classes(&mut spread, sources);
         let mut all = roots::of_variables(sources.variables, sources.process);
-        spread.from_roots(&all, 0);
+        spread.spread_roots(&all, 0);
         let locals = roots::of_frames(sources.frames);
-        spread.from_roots(&locals, all.len() as u32);
+        spread.spread_roots(&locals, all.len() as u32);
         all.extend(locals);
-        spread.from_unrooted();
+        spread.spread_unrooted();
         let Spread { cells, typings, mut conflicts, mut instances, mut live, plans, .. } = spread;
         conflicts.finish();
         instances.finish();

@@ -12,7 +12,8 @@ use super::typing::{Shape, Typing};
 use crate::base::{Avma, WordSize};
 use crate::debuginfo::{DebugTypeId, TypeSource};
 use crate::heap::{ChunkId, ChunkTable};
-use crate::types::containers::Containers;
+use crate::types::containers::{Containers, Kind};
+use std::fmt::Write as _;
 
 /// Links of a path that are kept: those next to the variable.
 const MOST_LINKS: usize = 64;
@@ -198,7 +199,7 @@ impl<'a> TypedView<'a> {
             return;
         }
         writer.settle();
-        let is_collection = self.container_at(link.origin).is_some_and(|kind| kind.is_collection());
+        let is_collection = self.container_at(link.origin).is_some_and(Kind::is_collection);
         let is_block = matches!(self.typed.typing(link.chunk).map(|typing| typing.shape), Some(Shape::Block(..)));
         if is_collection && !is_block {
             writer.text.push_str("[*]");
@@ -206,7 +207,7 @@ impl<'a> TypedView<'a> {
         }
     }
 
-    fn container_at(&self, origin: Origin) -> Option<crate::types::containers::Kind> {
+    fn container_at(&self, origin: Origin) -> Option<Kind> {
         let offset = origin.offset.into();
         let ty = match origin.parent {
             Parent::Root(root) => member_at(self.types, self.containers, self.word, self.root(root)?.ty, offset).ty,
@@ -256,7 +257,7 @@ impl Writer {
         };
         if row > 1 {
             self.settle();
-            self.text.push_str(&format!("({text})*"));
+            let _ = write!(self.text, "({text})*");
         } else {
             self.text.push_str(&text);
         }

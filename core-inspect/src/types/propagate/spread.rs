@@ -129,7 +129,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Spreads from these variables, of which the first has this number.
-    pub(super) fn from_roots(&mut self, roots: &[TypedRoot], first: u32) {
+    pub(super) fn spread_roots(&mut self, roots: &[TypedRoot], first: u32) {
         for (root, number) in roots.iter().zip(first..) {
             let (parent, plan) = (Parent::Root(number), self.plans.of(root.ty));
             match &root.value {
@@ -143,7 +143,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Spreads from what is known for certain though nothing led to it.
-    pub(super) fn from_unrooted(&mut self) {
+    pub(super) fn spread_unrooted(&mut self) {
         for id in (0..self.cells.len() as u32).map(ChunkId) {
             if self.cells.typing(id).is_some() && self.cells.is_untouched(id) {
                 self.cells.set_unrooted(id);
