@@ -23,6 +23,8 @@ pub struct DebugStore {
     dwarf: Vec<Option<ModuleDwarf>>,
     types: GrowMap<DebugType>,
     void: DebugType,
+    /// Definitions that debug information lacks, numbered from [`FIRST_ADDED`].
+    added: Vec<DebugType>,
     index: OnceLock<Index>,
 }
 
@@ -40,6 +42,9 @@ struct Named {
     is_alias: bool,
 }
 
+/// Numbers of types from debug information end before, unless it has 4 GiB.
+pub const FIRST_ADDED: DebugTypeId = DebugTypeId(0xffff_0000);
+
 /// Sizes of sizes end there: an array whose element is an array, and so on.
 const MAX_DEPTH: u32 = 48;
 
@@ -54,7 +59,14 @@ impl DebugStore {
             next = module.number(next);
         }
         let void = DebugType { name: "void".to_owned(), kind: DebugKind::Alias { to: None }, ..unknown(0) };
-        Self { modules, dwarf, types: GrowMap::new(), void, index: OnceLock::new() }
+        Self { modules, dwarf, types: GrowMap::new(), void, added: Vec::new(), index: OnceLock::new() }
+    }
+
+    /// The same with definitions for types that are only declared; they are numbered from [`FIRST_ADDED`].
+    #[must_use]
+    pub fn with_types(mut self, added: Vec<DebugType>) -> Self {
+        self.added = added;
+        self
     }
 
     /// The debug information of a module.
@@ -100,6 +112,10 @@ impl DebugStore {
         if id == VOID {
             return &self.void;
         }
+        let added = id.0.checked_sub(FIRST_ADDED.0).and_then(|index| self.added.get(index as usize));
+        if let Some(added) = added {
+            return added;
+        }
         if let Some(known) = self.types.get(id.0) {
             return known;
         }
@@ -119,9 +135,13 @@ impl TypeSource for DebugStore {
     }
 
     fn find(&self, name: &str) -> Option<DebugTypeId> {
-        let id = self.index().names.get(&names::hash(name))?.id;
         // Names with one hash and different spellings are not mixed up.
-        (names::spelling(&self.get(id).name) == names::spelling(name)).then_some(id)
+        let is_it = |id: &DebugTypeId| names::spelling(&self.get(*id).name) == names::spelling(name);
+        let found = self.index().names.get(&names::hash(name)).map(|named| named.id).filter(is_it);
+        found.or_else(|| {
+            let index = self.added.iter().position(|added| !added.name.is_empty() && added.name == name)?;
+            Some(DebugTypeId(FIRST_ADDED.0 + index as u32))
+        })
     }
 }
 

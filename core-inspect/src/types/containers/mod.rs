@@ -3,6 +3,7 @@
 
 mod code;
 mod erased;
+mod hidden;
 mod plan;
 mod resolve;
 mod rules;
@@ -21,18 +22,27 @@ pub use rules::RuleError;
 pub use run::{Instance, Piece, Trouble, Visit};
 
 use crate::base::WordSize;
-use crate::debuginfo::model::{DebugTypeId, TypeSource};
+use crate::debuginfo::model::{DebugType, DebugTypeId, TypeSource};
+use hidden::Struct;
 use regex::RegexSet;
-use rules::Rule;
+use rules::{Of, Read, Rule};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// The files that come with the tool.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("libstdcxx.toml", include_str!("../../../containers/libstdcxx.toml")),
     ("libcxx.toml", include_str!("../../../containers/libcxx.toml")),
     ("rust.toml", include_str!("../../../containers/rust.toml")),
+    ("abseil.toml", include_str!("../../../containers/abseil.toml")),
+    ("boost.toml", include_str!("../../../containers/boost.toml")),
+    ("c.toml", include_str!("../../../containers/c.toml")),
+    ("glib.toml", include_str!("../../../containers/glib.toml")),
+    ("qt.toml", include_str!("../../../containers/qt.toml")),
 ];
+
+/// A regex that no name matches.
+const NOTHING: &str = r"[^\s\S]";
 
 /// What a container is to a user, whatever its library calls it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
@@ -142,15 +152,21 @@ pub struct Misfit {
 #[derive(Debug)]
 pub struct Containers {
     rules: Vec<Rule>,
+    /// One for each rule; that of a rule for types with a member matches nothing.
     names: RegexSet,
+    structs: Vec<Struct>,
 }
 
 impl Containers {
     /// The rules that come with the tool.
     pub fn shipped() -> Self {
-        let read =
-            |&(file, text): &(&str, &str)| rules::read(Path::new(file), text).expect("a test reads the shipped rules");
-        Self::new(SHIPPED.iter().flat_map(read).collect()).expect("a test compiles the shipped regexes")
+        let mut all = Read { rules: Vec::new(), structs: Vec::new() };
+        for (file, text) in SHIPPED {
+            let read = rules::read(Path::new(file), text).expect("a test reads the shipped rules");
+            all.rules.extend(read.rules);
+            all.structs.extend(read.structs);
+        }
+        Self::new(all).expect("a test compiles the shipped regexes")
     }
 
     /// These rules and, before them, those of a file.
@@ -160,14 +176,19 @@ impl Containers {
     pub fn with_file(self, file: &Path) -> Result<Self, RuleError> {
         let text = std::fs::read_to_string(file).map_err(|error| RuleError::Read { file: file.into(), error })?;
         let mut all = rules::read(file, &text)?;
-        all.extend(self.rules);
+        all.rules.extend(self.rules);
+        all.structs.extend(self.structs);
         Self::new(all)
     }
 
-    fn new(rules: Vec<Rule>) -> Result<Self, RuleError> {
-        let names = rules.iter().map(|rule| format!("^(?:{})$", rule.name));
+    fn new(all: Read) -> Result<Self, RuleError> {
+        let Read { rules, structs } = all;
+        let names = rules.iter().map(|rule| match rule.of {
+            Of::Type => format!("^(?:{})$", rule.name),
+            Of::Member => NOTHING.to_owned(),
+        });
         match RegexSet::new(names) {
-            Ok(names) => Ok(Self { rules, names }),
+            Ok(names) => Ok(Self { rules, names, structs }),
             // Each compiles alone: together they are too large.
             Err(error) => Err(RuleError::Rule {
                 file: rules.first().map(|rule| rule.file.clone()).unwrap_or_default(),
@@ -178,18 +199,24 @@ impl Containers {
         }
     }
 
+    /// Structs that libraries' headers only declare, as types numbered from `first`.
+    pub fn hidden_types(&self, word: WordSize, first: DebugTypeId) -> Vec<DebugType> {
+        hidden::types(&self.structs, word, first)
+    }
+
     /// How to walk containers of a type, which is bare.
     ///
     /// # Errors
     /// When no rule is for it, or none fits.
     pub fn compile(&self, types: &dyn TypeSource, word: WordSize, ty: DebugTypeId) -> Result<Walk, NoWalk> {
-        let found = types.get(ty);
-        if found.name.is_empty() || shape::record(types, ty).is_none() {
-            return Err(NoWalk::NoRule);
-        }
+        let Some(record) = shape::record(types, ty) else { return Err(NoWalk::NoRule) };
         let mut none = NoWalk::NoRule;
-        for index in &self.names.matches(shape::without_arguments(&found.name)) {
-            let rule = &self.rules[index];
+        let named = self.names.matches(shape::without_arguments(&types.get(ty).name));
+        let is_for = |(index, rule): &(usize, &Rule)| match rule.of {
+            Of::Type => named.matched(*index),
+            Of::Member => record.members.iter().any(|member| member.name.as_ref() == Some(&rule.name)),
+        };
+        for (_, rule) in self.rules.iter().enumerate().filter(is_for) {
             for layout in &rule.layouts {
                 match plan::compile(types, word, ty, rule, layout) {
                     Ok(walk) => return Ok(walk),

@@ -1,5 +1,6 @@
 //! TOML → rules whose expressions are read and whose keys are checked. `docs/containers.md` describes the form.
 
+use super::hidden::{self, Struct};
 use super::syntax::{self, Tree};
 use super::{Kind, Role};
 use regex::Regex;
@@ -56,12 +57,22 @@ pub(super) enum WalkKind {
     Inline,
 }
 
+/// Which types a rule is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// Those whose names a regex matches.
+    Type,
+    /// Those with a member of this name, whatever they are called.
+    Member,
+}
+
 /// One rule.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) file: PathBuf,
-    /// The type's regex as written: the rule's name in messages.
+    /// The type's regex or the member as written: the rule's name in messages.
     pub(super) name: String,
+    pub(super) of: Of,
     pub(super) kind: Kind,
     pub(super) hold: super::Hold,
     /// Finds the name of the type that an erased value has in the name of a function or table.
@@ -115,13 +126,24 @@ const BLOCK: (&[&str], &[&str]) = (&["at", "bytes"], &["when", "each", "payload"
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleText {
-    r#type: String,
+    r#type: Option<String>,
+    member: Option<String>,
     kind: Kind,
     #[serde(default)]
     hold: super::Hold,
     element: Option<OneOrMany>,
     symbol: Option<String>,
     layout: Vec<LayoutText>,
+}
+
+/// A struct as serde sees it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StructText {
+    name: String,
+    bytes: u64,
+    word: u64,
+    members: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -161,28 +183,59 @@ impl OneOrMany {
     }
 }
 
-/// All rules of a text, and for each the regex for its type's name.
-pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Rule>, RuleError> {
+/// What a file says.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) rules: Vec<Rule>,
+    pub(super) structs: Vec<Struct>,
+}
+
+/// The rules and structs of a text.
+pub(super) fn read(file: &Path, text: &str) -> Result<Read, RuleError> {
     let table: Table = text.parse().map_err(|error| RuleError::Toml { file: file.into(), error: Box::new(error) })?;
     let top = Reader { file, rule: "file".to_owned() };
-    if let Some(key) = table.keys().find(|key| *key != "rule") {
-        return Err(top.error(key, "unknown: a file has `[[rule]]` tables"));
+    if let Some(key) = table.keys().find(|key| !["rule", "struct"].contains(&key.as_str())) {
+        return Err(top.error(key, "unknown: a file has `[[rule]]` and `[[struct]]` tables"));
     }
-    let rules = match table.get("rule") {
-        None => &[],
-        Some(Value::Array(rules)) => rules.as_slice(),
-        Some(_) => return Err(top.error("rule", "must be written `[[rule]]`")),
+    let tables = |key: &str| match table.get(key) {
+        None => Ok(&[][..]),
+        Some(Value::Array(tables)) => Ok(tables.as_slice()),
+        Some(_) => Err(top.error(key, &format!("must be written `[[{key}]]`"))),
     };
-    rules.iter().enumerate().map(|(index, rule)| read_rule(file, index, rule)).collect()
+    let rules = tables("rule")?.iter().enumerate().map(|(index, rule)| read_rule(file, index, rule));
+    let structs = tables("struct")?.iter().map(|text| read_struct(file, text));
+    Ok(Read { rules: rules.collect::<Result<_, _>>()?, structs: structs.collect::<Result<_, _>>()? })
+}
+
+fn read_struct(file: &Path, value: &Value) -> Result<Struct, RuleError> {
+    let name = value.get("name").and_then(Value::as_str).unwrap_or("?");
+    let reader = Reader { file, rule: format!("struct `{name}`") };
+    let text: StructText = value.clone().try_into().map_err(|error| reader.misread(&error))?;
+    let member = |(name, text): (String, String)| match hidden::member(&name, &text) {
+        Some(member) => Ok(member),
+        None => {
+            Err(reader.error(&name, "must be an offset and one of u1, u2, u4, u8, pointer, or a struct's name and `*`"))
+        }
+    };
+    let mut members = text.members.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+    members.sort_by_key(|member| member.offset);
+    Ok(Struct { name: text.name, bytes: text.bytes, word: text.word, members })
 }
 
 fn read_rule(file: &Path, index: usize, value: &Value) -> Result<Rule, RuleError> {
-    let named = value.get("type").and_then(Value::as_str);
+    let named = value.get("type").or_else(|| value.get("member")).and_then(Value::as_str);
     let mut reader =
         Reader { file, rule: named.map_or_else(|| format!("rule {}", index + 1), |name| format!("rule `{name}`")) };
     let text: RuleText = value.clone().try_into().map_err(|error| reader.misread(&error))?;
     let regex = |key: &str, text: &str| Regex::new(text).map_err(|error| reader.error(key, &one_line(&error)));
-    regex("type", &text.r#type)?;
+    let (of, name) = match (text.r#type, text.member) {
+        (Some(name), None) => (Of::Type, name),
+        (None, Some(name)) => (Of::Member, name),
+        _ => return Err(reader.error("type", "a rule has either `type` or `member`")),
+    };
+    if of == Of::Type {
+        regex("type", &name)?;
+    }
     let symbol = text.symbol.as_deref().map(|symbol| regex("symbol", symbol)).transpose()?;
     let element = reader.all("element", text.element.as_ref())?;
     let one_layout = text.layout.len() == 1;
@@ -194,7 +247,7 @@ fn read_rule(file: &Path, index: usize, value: &Value) -> Result<Rule, RuleError
         }
         layouts.push(reader.layout(layout, &element)?);
     }
-    Ok(Rule { file: file.into(), name: text.r#type, kind: text.kind, hold: text.hold, symbol, layouts })
+    Ok(Rule { file: file.into(), name, of, kind: text.kind, hold: text.hold, symbol, layouts })
 }
 
 /// An error of serde or of a regex in one line.
@@ -284,7 +337,10 @@ mod tests {
     #[test]
     fn errors_name_file_rule_and_key() {
         assert!(error("[[rule").starts_with("mine.toml: "));
-        assert_eq!(error("other = 1"), "mine.toml: file: other: unknown: a file has `[[rule]]` tables");
+        assert_eq!(
+            error("other = 1"),
+            "mine.toml: file: other: unknown: a file has `[[rule]]` and `[[struct]]` tables"
+        );
         assert_eq!(error(HEAD), "mine.toml: rule `V`: form: missing field `layout`");
         let layout = |rest: &str| error(&format!("{HEAD}[[rule.layout]]\nwalk = 'contiguous'\n{rest}"));
         assert_eq!(layout(""), "mine.toml: rule `V`: begin: missing");
@@ -294,6 +350,10 @@ mod tests {
         );
         assert_eq!(layout("begin = 'a +'"), "mine.toml: rule `V`: begin: a name was expected at character 4");
         assert_eq!(layout("begin = true"), "mine.toml: rule `V`: begin: must be an expression in quotes or a number");
+        let both = error("[[rule]]\ntype = 'V'\nmember = 'v'\nkind = 'vector'\nlayout = []");
+        assert_eq!(both, "mine.toml: rule `V`: type: a rule has either `type` or `member`");
+        let members = "[[struct]]\nname = 'S'\nbytes = 8\nword = 8\nmembers = { a = '0 u3' }";
+        assert!(error(members).starts_with("mine.toml: struct `S`: a: must be an offset and one of"));
         let kind = error("[[rule]]\ntype = 'V'\nkind = 'vecto'\nlayout = []");
         assert!(kind.starts_with("mine.toml: rule `V`: form: unknown variant `vecto`, expected one of"), "{kind}");
         let regex = error("[[rule]]\ntype = 'V('\nkind = 'vector'\nlayout = []");
