@@ -10,6 +10,7 @@ use crate::debuginfo::dwarf::{DebugInfo, Wanted};
 use crate::debuginfo::frames::{self, Frames};
 use crate::debuginfo::lines::{InlinedLine, lines};
 use crate::debuginfo::model::Frame;
+use crate::debuginfo::store::FIRST_ADDED;
 use crate::debuginfo::{DebugStore, Symbols};
 use crate::graph::{Dropped, Graph, GraphError, GraphOptions, Reach, Resolver};
 use crate::heap::Heap;
@@ -164,7 +165,10 @@ impl<'p> Inspection<'p> {
 
     /// What debug information says of types, variables and code.
     pub fn debug_store(&self) -> &DebugStore {
-        self.debug_store.get_or_init(|| DebugStore::open(&self.process, &self.options.process))
+        self.debug_store.get_or_init(|| {
+            let hidden = self.containers().hidden_types(self.image.memory.word_size(), FIRST_ADDED);
+            DebugStore::open(&self.process, &self.options.process).with_types(hidden)
+        })
     }
 
     /// What every thread was doing.
