@@ -3,6 +3,7 @@
 
 pub mod args;
 mod commands;
+mod debuginfod;
 pub mod exit;
 mod filter;
 pub mod options;

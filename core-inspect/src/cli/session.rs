@@ -179,6 +179,7 @@ fn options(target: &Target) -> InspectOptions {
     options.process.binary.clone_from(&target.binary);
     options.process.sysroot.clone_from(&target.sysroot);
     options.process.debug_dirs.clone_from(&target.debug_dirs);
+    options.process.debuginfod_caches = super::debuginfod::caches();
     options
 }
 

@@ -2,9 +2,11 @@
 //!
 //! The places and their order are gdb's ("Debugging Information in Separate Files"): by build-id below each debug folder,
 //! then by the name and checksum in `.gnu_debuglink` beside the file, in `.debug` and below each debug folder. Shared
-//! parts that dwz moved out are named by `.gnu_debugaltlink`.
+//! parts that dwz moved out are named by `.gnu_debugaltlink`. What debuginfod's clients have fetched is taken from their cache.
 
-use crate::process::{FileState, Module, ProcessOptions, SYSTEM_DEBUG_DIR, build_id_in_file, build_id_path};
+use crate::process::{
+    FileState, Module, ProcessOptions, SYSTEM_DEBUG_DIR, build_id_in_file, build_id_path, debuginfod_path,
+};
 use crate::source::ByteSource;
 use object::Object as _;
 use std::ffi::OsStr;
@@ -61,8 +63,8 @@ pub fn supplementary_file(debug: &DebugFile, options: &ProcessOptions) -> Option
     let (name, id) = elf.gnu_debugaltlink().ok()??;
     let name = Path::new(OsStr::from_bytes(name));
     let beside = debug.path.parent().unwrap_or(Path::new("/")).join(name); // an absolute name replaces the folder
-    let by_id = debug_dirs(options).filter_map(|dir| build_id_path(dir, id, ".debug"));
-    std::iter::once(beside).chain(by_id).find_map(|path| DebugFile::open(&path).filter(|file| has_build_id(file, id)))
+    let own = DebugFile::open(&beside).filter(|file| has_build_id(file, id));
+    own.or_else(|| by_build_id(Some(id), options))
 }
 
 /// The folders like `/usr/lib/debug`, the given ones first.
@@ -72,7 +74,8 @@ fn debug_dirs(options: &ProcessOptions) -> impl Iterator<Item = &Path> {
 
 fn by_build_id(id: Option<&[u8]>, options: &ProcessOptions) -> Option<DebugFile> {
     let id = id?;
-    let mut paths = debug_dirs(options).filter_map(|dir| build_id_path(dir, id, ".debug"));
+    let fetched = options.debuginfod_caches.iter().map(|dir| debuginfod_path(dir, id));
+    let mut paths = debug_dirs(options).filter_map(|dir| build_id_path(dir, id, ".debug")).chain(fetched);
     paths.find_map(|path| DebugFile::open(&path).filter(|file| has_build_id(file, id)))
 }
 
@@ -148,6 +151,11 @@ mod tests {
         run(folder.path(), "objcopy", &["--only-keep-debug", "module", place.to_str().unwrap()]);
         let options = ProcessOptions { debug_dirs: vec![folder.path().into()], ..ProcessOptions::default() };
         assert_eq!(separate_file(&module, &options).unwrap().path, place);
+        let cache = folder.path().join("cache");
+        std::fs::create_dir_all(cache.join("abcdef")).unwrap();
+        std::fs::copy(&place, cache.join("abcdef/debuginfo")).unwrap();
+        let fetched = ProcessOptions { debuginfod_caches: vec![cache], ..ProcessOptions::default() };
+        assert!(separate_file(&module, &fetched).unwrap().path.ends_with("abcdef/debuginfo"));
         // One of another build in its place is not taken.
         std::fs::copy(std::env::current_exe().unwrap(), &place).unwrap();
         assert!(separate_file(&module, &options).is_none());

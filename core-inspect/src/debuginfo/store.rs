@@ -94,6 +94,11 @@ impl DebugStore {
         self.index().unread_bytes
     }
 
+    /// Units whose contents are in `.dwo` files or packages that are not at hand.
+    pub fn missing_split_units(&self) -> u32 {
+        self.dwarf.iter().flatten().map(|dwarf| dwarf.missing_split_units).sum()
+    }
+
     fn index(&self) -> &Index {
         self.index.get_or_init(|| {
             let mut index = Index::default();

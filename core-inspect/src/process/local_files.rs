@@ -17,6 +17,8 @@ pub struct ProcessOptions {
     pub sysroot: Option<PathBuf>,
     /// Folders like `/usr/lib/debug`, whose `.build-id` is searched too.
     pub debug_dirs: Vec<PathBuf>,
+    /// Folders of debuginfod's clients, `BUILDID/debuginfo` in each.
+    pub debuginfod_caches: Vec<PathBuf>,
 }
 
 /// The folder where distributions put debug files.
@@ -74,15 +76,23 @@ pub(super) fn candidates(path: &Path, build_id: Option<&[u8]>, options: &Process
     found
 }
 
+/// `DIR/BUILDID/debuginfo`, as debuginfod's clients keep it.
+pub(crate) fn debuginfod_path(dir: &Path, build_id: &[u8]) -> PathBuf {
+    dir.join(hex(build_id)).join("debuginfo")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
 /// `DIR/.build-id/xx/yyyy` and `suffix` (`.debug` for debug files, nothing for the file itself).
 pub(crate) fn build_id_path(dir: &Path, build_id: &[u8], suffix: &str) -> Option<PathBuf> {
-    use std::fmt::Write as _;
     let (first, rest) = build_id.split_first().filter(|(_, rest)| !rest.is_empty())?;
-    let mut name = format!("{first:02x}/");
-    for byte in rest {
-        write!(name, "{byte:02x}").expect("writing to a string does not fail");
-    }
-    Some(dir.join(".build-id").join(name + suffix))
+    Some(dir.join(".build-id").join(format!("{first:02x}/{}{suffix}", hex(rest))))
 }
 
 #[cfg(test)]

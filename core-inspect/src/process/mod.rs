@@ -19,7 +19,7 @@ pub(crate) use build_id::in_file as build_id_in_file;
 pub(crate) use elf_headers::{ElfHeaders, ElfSegment, read_up_to};
 pub(crate) use link_map::dynamic_value;
 pub use local_files::ProcessOptions;
-pub(crate) use local_files::{SYSTEM_DEBUG_DIR, build_id_path};
+pub(crate) use local_files::{SYSTEM_DEBUG_DIR, build_id_path, debuginfod_path};
 
 use crate::base::{AddrRange, Avma, Bias, Evidence, Svma};
 use std::path::PathBuf;

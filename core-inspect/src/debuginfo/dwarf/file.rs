@@ -5,14 +5,18 @@
 //! a unit and an offset in it.
 
 use super::sections::{Needs, Sections, Slice};
+use super::split;
 use super::unit::{UnitInfo, list_units};
 use crate::base::Svma;
 use crate::debuginfo::locate::{DebugFile, module_file, separate_file, supplementary_file};
 use crate::debuginfo::model::{DebugTypeId, Language};
 use crate::process::{Module, ProcessOptions};
-use gimli::{AttributeValue, DebugTypeSignature, DebuggingInformationEntry, Dwarf, SectionId, Unit, UnitOffset};
+use gimli::{
+    AttributeValue, DebugTypeSignature, DebuggingInformationEntry, Dwarf, DwarfFileType, SectionId, Unit, UnitOffset,
+};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// An entry's attributes.
@@ -68,7 +72,26 @@ impl<'a> OpenUnit<'a> {
 #[derive(Debug)]
 pub(super) struct DwarfFile {
     pub(super) sections: Sections,
+    kind: FileKind,
     pub(super) abbreviations: FxHashMap<usize, OnceLock<Option<Arc<gimli::Abbreviations>>>>,
+}
+
+/// What a file is to its module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FileKind {
+    /// The debug file, or the one that it shares parts in.
+    Linked,
+    /// A `.dwo` file, or a part of a package.
+    Split,
+}
+
+impl FileKind {
+    fn file_type(self) -> DwarfFileType {
+        match self {
+            Self::Linked => DwarfFileType::Main,
+            Self::Split => DwarfFileType::Dwo,
+        }
+    }
 }
 
 /// The debug information of one module.
@@ -76,8 +99,10 @@ pub(super) struct DwarfFile {
 pub struct ModuleDwarf {
     /// Index into [`Process::modules`](crate::process::Process::modules).
     pub module: u32,
-    /// The module's own or separate debug file, then the shared one.
+    /// The module's own or separate debug file, then the shared one, then split ones.
     pub(super) files: Vec<DwarfFile>,
+    /// The file that dwz made.
+    supplementary: Option<u32>,
     pub(super) units: Vec<UnitInfo>,
     signatures: FxHashMap<u64, u32>,
     /// Which units' code is where, by start.
@@ -88,6 +113,8 @@ pub struct ModuleDwarf {
     pub(super) ids: std::ops::Range<u32>,
     /// Bytes of units that could not be listed or numbered.
     pub(super) unread_bytes: u64,
+    /// Units whose `.dwo` file or package is not at hand.
+    pub(crate) missing_split_units: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,42 +131,78 @@ impl ModuleDwarf {
     pub fn open(index: u32, module: &Module, options: &ProcessOptions) -> Option<Self> {
         let own = module_file(module).filter(has_info);
         let main = own.or_else(|| separate_file(module, options).filter(has_info))?;
-        let supplementary = supplementary_file(&main, options);
         let mut opened = Self {
             module: index,
             files: Vec::new(),
+            supplementary: None,
             units: Vec::new(),
             signatures: FxHashMap::default(),
             ranges: OnceLock::new(),
             paths: Mutex::default(),
             ids: 0..0,
             unread_bytes: 0,
+            missing_split_units: 0,
         };
-        for file in std::iter::once(main).chain(supplementary) {
-            opened.add_file(Sections::of(&file)?);
+        opened.add_file(Sections::of(&main)?, FileKind::Linked);
+        if let Some(sections) = supplementary_file(&main, options).and_then(|file| Sections::of(&file)) {
+            opened.supplementary = Some(opened.files.len() as u32);
+            opened.add_file(sections, FileKind::Linked);
         }
+        opened.read_roots(0);
+        opened.add_split(&main.path, module.local_path.as_deref());
         opened.finish();
         Some(opened)
     }
 
-    fn add_file(&mut self, sections: Sections) {
+    fn add_file(&mut self, sections: Sections, kind: FileKind) {
         let number = self.files.len() as u32;
-        let listed = list_units(&sections.dwarf(None, Needs::Types), number);
+        let mut dwarf = sections.dwarf(None, Needs::Types);
+        dwarf.file_type = kind.file_type();
+        let listed = list_units(&dwarf, number);
+        drop(dwarf);
         self.unread_bytes += listed.unread_bytes;
         let offsets = listed.units.iter().map(|unit| (unit.abbreviations_at(), OnceLock::new()));
-        self.files.push(DwarfFile { sections, abbreviations: offsets.collect() });
+        self.files.push(DwarfFile { sections, kind, abbreviations: offsets.collect() });
         self.units.extend(listed.units);
     }
 
-    /// Reads what each unit says at its root, and numbers the entries.
-    fn finish(&mut self) {
+    /// Reads what each unit from `first` on says at its root.
+    fn read_roots(&mut self, first: usize) {
         let mut units = std::mem::take(&mut self.units);
-        units.par_iter_mut().for_each(|unit| {
+        units[first..].par_iter_mut().for_each(|unit| {
             let (dwarf, abbreviations) = (self.dwarf(unit.file, Needs::Types), self.abbreviations(unit));
             if let Some(abbreviations) = abbreviations {
                 unit.read_root(&dwarf, &abbreviations);
             }
         });
+        self.units = units;
+    }
+
+    /// Adds the units of `.dwo` files or of a package.
+    fn add_split(&mut self, main: &Path, own: Option<&Path>) {
+        let split = split::find(self, main, own);
+        self.missing_split_units = split.missing;
+        let (first, first_file) = (self.units.len(), self.files.len());
+        let skeletons: Vec<u32> = split.units.iter().map(|(skeleton, _)| *skeleton).collect();
+        let units = split.units.into_iter().map(|(_, sections)| sections);
+        for sections in units.chain(split.types) {
+            self.add_file(sections, FileKind::Split);
+        }
+        self.read_roots(first);
+        let (linked, split) = self.units.split_at_mut(first);
+        for (number, unit) in (first as u32..).zip(split).filter(|(_, unit)| unit.signature().is_none()) {
+            let Some(skeleton) = skeletons.get(unit.file as usize - first_file) else { continue };
+            let half = &mut linked[*skeleton as usize];
+            if half.dwo_id() == unit.dwo_id() {
+                unit.complete(half, *skeleton);
+                half.other_half = Some(number);
+            }
+        }
+    }
+
+    /// Numbers the entries.
+    fn finish(&mut self) {
+        let mut units = std::mem::take(&mut self.units);
         let language = most_common(units.iter().filter(|unit| unit.file == 0).map(|unit| unit.language));
         let mut next = 0_u32;
         let mut kept = units.len();
@@ -184,8 +247,17 @@ impl ModuleDwarf {
     }
 
     fn dwarf(&self, file: u32, needs: Needs) -> Dwarf<Slice<'_>> {
-        let supplementary = self.files.get(1).filter(|_| file == 0);
-        self.files[file as usize].sections.dwarf(supplementary.map(|file| &file.sections), needs)
+        let supplementary = self.supplementary.filter(|supplementary| file != *supplementary);
+        let supplementary = supplementary.map(|number| &self.files[number as usize].sections);
+        let DwarfFile { sections, kind, .. } = &self.files[file as usize];
+        if *kind == FileKind::Linked {
+            return sections.dwarf(supplementary, needs);
+        }
+        let linked = self.files[0].sections.dwarf(supplementary, needs);
+        let mut dwarf = sections.dwarf(None, needs);
+        dwarf.make_dwo(&linked);
+        dwarf.debug_line_str = linked.debug_line_str; // the line table is the skeleton's
+        dwarf
     }
 
     fn abbreviations(&self, unit: &UnitInfo) -> Option<Arc<gimli::Abbreviations>> {
@@ -208,11 +280,23 @@ impl ModuleDwarf {
     /// Opens a unit with its line program, which costs more.
     pub fn unit_with_lines(&self, number: u32) -> Option<OpenUnit<'_>> {
         let mut open = self.unit(number, Needs::Code)?;
-        open.unit = Unit::new_with_abbreviations(&open.dwarf, open.unit.header, open.unit.abbreviations).ok()?;
+        let stated = self.unit(self.linked_half(number), Needs::Code)?;
+        let full = Unit::new_with_abbreviations(&stated.dwarf, stated.unit.header, stated.unit.abbreviations).ok()?;
+        (open.unit.name, open.unit.comp_dir, open.unit.line_program) = (full.name, full.comp_dir, full.line_program);
         Some(open)
     }
 
-    /// The unit whose code holds a program counter.
+    /// The unit that has the line table: a split unit's skeleton, else itself.
+    pub(super) fn linked_half(&self, number: u32) -> u32 {
+        self.units[number as usize].other_half.filter(|other| *other < number).unwrap_or(number)
+    }
+
+    /// What the unit and its other half have in common, if this is a skeleton.
+    pub(super) fn dwo_id(&self, number: u32) -> Option<u64> {
+        self.units[number as usize].dwo_id()
+    }
+
+    /// The unit whose code holds a program counter: of a split one the half with its contents.
     pub fn unit_at(&self, pc: Svma) -> Option<u32> {
         let ranges = self.ranges.get_or_init(|| self.unit_ranges());
         let after = ranges.partition_point(|range| range.start <= pc.0);
@@ -222,13 +306,17 @@ impl ModuleDwarf {
 
     fn unit_ranges(&self) -> Vec<UnitRange> {
         let of_unit = |number: u32| {
+            if self.linked_half(number) != number {
+                return None; // as its skeleton says
+            }
             let open = self.unit(number, Needs::Code)?;
             let mut ranges = open.dwarf.unit_ranges(&open.unit).ok()?;
+            let unit = self.units[number as usize].other_half.unwrap_or(number);
             let mut found = Vec::new();
             while let Ok(Some(range)) = ranges.next() {
                 // The linker leaves 0 (or 1) for code that it dropped.
                 if range.begin > 1 && range.begin < range.end {
-                    found.push(UnitRange { start: range.begin, end: range.end, highest_end: 0, unit: number });
+                    found.push(UnitRange { start: range.begin, end: range.end, highest_end: 0, unit });
                 }
             }
             Some(found)
@@ -249,7 +337,7 @@ impl ModuleDwarf {
         match value {
             AttributeValue::UnitRef(offset) => Some(Die { unit: from.number, offset: u32::try_from(offset.0).ok()? }),
             AttributeValue::DebugInfoRef(offset) => self.die_at(file, offset.0),
-            AttributeValue::DebugInfoRefSup(offset) => self.die_at(1, offset.0),
+            AttributeValue::DebugInfoRefSup(offset) => self.die_at(self.supplementary?, offset.0),
             AttributeValue::DebugTypesRef(signature) => self.signed_type(signature),
             _ => None,
         }

@@ -4,9 +4,10 @@
 //! that of the compilation, keeps its name alone, as the compiler was given it.
 
 use super::file::{Entry, ModuleDwarf, OpenUnit};
-use super::sections::Slice;
+use super::sections::{Needs, Slice};
+use super::unit::UnitInfo;
 use crate::debuginfo::model::SourceLine;
-use gimli::{AttributeValue, Dwarf, LineProgramHeader};
+use gimli::{AttributeValue, DebugLineOffset, LineProgramHeader};
 use std::sync::Arc;
 
 impl ModuleDwarf {
@@ -36,25 +37,30 @@ impl ModuleDwarf {
     fn source_paths(&self, open: &OpenUnit<'_>) -> &[Arc<str>] {
         let Some(info) = self.units.get(open.number as usize) else { return &[] };
         info.paths.get_or_init(|| {
-            let program = |line| open.dwarf.debug_line.program(line, open.unit.address_size(), None, None).ok();
-            let Some(program) = info.line().and_then(program) else { return Vec::new() };
-            let header = program.header();
-            let first = u64::from(header.version() < 5);
-            let count = header.file_names().len() as u64 + first;
-            (0..count).map(|number| self.path(path(&open.dwarf, open, header, number).unwrap_or_default())).collect()
+            let linked = self.linked_half(open.number);
+            let skeleton = if linked == open.number { None } else { self.unit(linked, Needs::Types) };
+            let line = self.units.get(linked as usize).and_then(UnitInfo::line).or_else(|| info.line());
+            let paths = match &skeleton {
+                Some(skeleton) => self.paths_of(skeleton, line),
+                None => self.paths_of(open, line),
+            };
+            paths.unwrap_or_default()
         })
+    }
+
+    fn paths_of(&self, open: &OpenUnit<'_>, line: Option<DebugLineOffset>) -> Option<Vec<Arc<str>>> {
+        let program = open.dwarf.debug_line.program(line?, open.unit.address_size(), None, None).ok()?;
+        let header = program.header();
+        let first = u64::from(header.version() < 5);
+        let count = header.file_names().len() as u64 + first;
+        Some((0..count).map(|number| self.path(path(open, header, number).unwrap_or_default())).collect())
     }
 }
 
 /// A file's name behind its folder, unless that is the compilation's own.
-fn path<'a>(
-    dwarf: &Dwarf<Slice<'a>>,
-    open: &OpenUnit<'a>,
-    header: &LineProgramHeader<Slice<'a>>,
-    number: u64,
-) -> Option<String> {
+fn path<'a>(open: &OpenUnit<'a>, header: &LineProgramHeader<Slice<'a>>, number: u64) -> Option<String> {
     let file = header.file(number)?;
-    let text = |value| dwarf.attr_string(&open.unit, value).ok().map(|text| text.to_string_lossy().into_owned());
+    let text = |value| open.dwarf.attr_string(&open.unit, value).ok().map(|text| text.to_string_lossy().into_owned());
     let name = text(file.path_name())?;
     let folder = file.directory(header).filter(|_| file.directory_index() != 0).and_then(text);
     Some(match folder {

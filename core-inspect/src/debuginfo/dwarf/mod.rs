@@ -8,6 +8,7 @@ mod gather;
 mod lines;
 pub(super) mod names;
 pub mod sections;
+mod split;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod store_tests;

@@ -64,6 +64,26 @@ impl Section {
         }
     }
 
+    /// The same section as plain bytes that can be cut.
+    fn decompressed(self) -> Self {
+        if self.compression.is_none() {
+            return self;
+        }
+        self.bytes();
+        let bytes = self.plain.into_inner().unwrap_or_default();
+        let stored = 0..bytes.len() as u64;
+        let source = Some(Arc::new(ByteSource::from(bytes)));
+        Self { source, stored, compression: None, plain: OnceLock::new(), is_for_code: self.is_for_code }
+    }
+
+    /// A part of a plain section; empty when it is not all there.
+    fn part(&self, offset: u64, len: u64) -> Option<Self> {
+        let start = self.stored.start.checked_add(offset)?;
+        let stored = start..start.checked_add(len).filter(|end| *end <= self.stored.end)?;
+        let (source, is_for_code) = (self.source.clone(), self.is_for_code);
+        Some(Self { source, stored, is_for_code, ..Self::default() })
+    }
+
     fn slice(&self, needs: Needs) -> Slice<'_> {
         let bytes = if self.is_for_code && needs == Needs::Types { &[][..] } else { self.bytes() };
         EndianSlice::new(bytes, LittleEndian)
@@ -77,23 +97,82 @@ pub(super) struct Sections(DwarfSections<Section>);
 impl Sections {
     /// The sections of `file`, by their names in linked files.
     pub(super) fn of(file: &DebugFile) -> Option<Self> {
-        Self::by_name(file, |id| Some(id.name()))
+        let elf = file.elf()?;
+        Some(Self::load(|id| named(file, &elf, id, Some(id.name()))))
     }
 
-    fn by_name(file: &DebugFile, name: impl Fn(SectionId) -> Option<&'static str>) -> Option<Self> {
-        use SectionId as Id;
-        let elf = file.elf()?;
-        let unused = [Id::DebugMacinfo, Id::DebugMacro, Id::DebugAranges, Id::DebugNames];
-        let load = |id: Id| -> Result<Section, ()> {
-            let section = name(id).filter(|_| !unused.contains(&id)).and_then(|name| elf.section_by_name(name));
-            let range = section.and_then(|section| section.compressed_file_range().ok());
-            Ok(range.and_then(|range| Section::new(&file.source, range, id)).unwrap_or_default())
+    /// The sections of `file`, by their names in split files: one set for each section with units, since gcc gives every
+    /// type unit a section of the same name.
+    pub(super) fn of_split(file: &DebugFile) -> Vec<Self> {
+        let Some(elf) = file.elf() else { return Vec::new() };
+        let holds_units = |name: &str| {
+            [SectionId::DebugInfo, SectionId::DebugTypes].into_iter().find(|id| id.dwo_name() == Some(name))
         };
-        DwarfSections::load(load).ok().map(Self)
+        let with_units = elf.sections().filter_map(|section| Some((holds_units(section.name().ok()?)?, section)));
+        let set = |(units, section): (SectionId, object::Section<'_, '_>)| {
+            Self::load(|id| match id {
+                _ if id == units => Section::new(&file.source, section.compressed_file_range().ok()?, id),
+                SectionId::DebugInfo | SectionId::DebugTypes => None,
+                _ => named(file, &elf, id, id.dwo_name()),
+            })
+        };
+        with_units.map(set).collect()
+    }
+
+    fn load(mut section: impl FnMut(SectionId) -> Option<Section>) -> Self {
+        use SectionId as Id;
+        let unused = [Id::DebugMacinfo, Id::DebugMacro, Id::DebugAranges, Id::DebugNames];
+        let mut used = |id| -> Result<Section, std::convert::Infallible> {
+            Ok(if unused.contains(&id) { None } else { section(id) }.unwrap_or_default())
+        };
+        let Ok(sections) = DwarfSections::load(&mut used);
+        Self(sections)
     }
 
     /// The sections for `gimli`, with those of the file that dwz made.
     pub(super) fn dwarf<'a>(&'a self, supplementary: Option<&'a Self>, needs: Needs) -> Dwarf<Slice<'a>> {
         self.0.borrow_with_sup(supplementary.map(|sections| &sections.0), |section| section.slice(needs))
     }
+}
+
+/// The sections of a package, of which each unit has a part.
+#[derive(Debug)]
+pub(super) struct PackedSections(Vec<(SectionId, Section)>);
+
+impl PackedSections {
+    /// The sections of `file`.
+    pub(super) fn of(file: &DebugFile) -> Option<Self> {
+        use SectionId as Id;
+        let elf = file.elf()?;
+        let ids = [
+            Id::DebugAbbrev,
+            Id::DebugInfo,
+            Id::DebugLine,
+            Id::DebugLoc,
+            Id::DebugLocLists,
+            Id::DebugRngLists,
+            Id::DebugStr,
+            Id::DebugStrOffsets,
+            Id::DebugTypes,
+        ];
+        let section = |id: Id| Some((id, named(file, &elf, id, id.dwo_name())?.decompressed()));
+        Some(Self(ids.into_iter().filter_map(section).collect()))
+    }
+
+    /// The parts `(section, offset, bytes)`, and the strings, which all units share.
+    pub(super) fn parts(&self, parts: &[(SectionId, u64, u64)]) -> Sections {
+        Sections::load(|id| {
+            let whole = &self.0.iter().find(|(known, _)| *known == id)?.1;
+            match parts.iter().find(|(known, ..)| *known == id) {
+                Some((_, offset, len)) => whole.part(*offset, *len),
+                None if id == SectionId::DebugStr => whole.part(0, whole.stored.end - whole.stored.start),
+                None => None,
+            }
+        })
+    }
+}
+
+fn named(file: &DebugFile, elf: &object::File<'_>, id: SectionId, name: Option<&str>) -> Option<Section> {
+    let range = elf.section_by_name(name?)?.compressed_file_range().ok()?;
+    Section::new(&file.source, range, id)
 }

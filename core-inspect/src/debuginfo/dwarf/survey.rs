@@ -99,6 +99,7 @@ struct Read<'a> {
     is_declaration: bool,
     /// The name, or a part of it, is at another entry.
     refers: bool,
+    has_location: bool,
     may_be_static: bool,
 }
 
@@ -162,7 +163,8 @@ impl<'u, 'a> Surveyor<'u, 'a> {
             if read.may_be_static {
                 self.found.variables.push(offset);
             }
-            if read.may_be_static || read.is_declaration {
+            // One without a location may be completed elsewhere: a class's static member, a function before it was inlined.
+            if read.may_be_static || !read.has_location {
                 self.need();
             }
             return around;
@@ -236,8 +238,9 @@ impl<'a> Read<'a> {
             (gimli::DW_AT_specification | gimli::DW_AT_abstract_origin | gimli::DW_AT_extension, _) => {
                 self.refers = true;
             }
-            (gimli::DW_AT_location, AttributeValue::Exprloc(expression)) => {
-                self.may_be_static = may_be_static(&expression);
+            (gimli::DW_AT_location, value) => {
+                self.has_location = true;
+                self.may_be_static = matches!(value, AttributeValue::Exprloc(expression) if may_be_static(&expression));
             }
             _ => {}
         }

@@ -58,6 +58,147 @@ fn bare(store: &DebugStore, id: DebugTypeId) -> &DebugType {
     store.get(store.bare(id))
 }
 
+const RUST: &str = r#"
+#![allow(dead_code)]
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+pub mod inner { pub enum Shape { Unit, Pair(u32, Box<String>), Named { id: u64, name: String } } }
+#[repr(i8)] pub enum Small { Minus = -2, Plus = 3 }
+static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+thread_local! { static LOCAL: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
+#[inline(never)] pub fn keep(a: Option<Box<u32>>, b: inner::Shape, c: Small, d: HashMap<String, Arc<u64>>, e: BTreeMap<u8, u8>) -> usize {
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    LOCAL.with(|local| local.borrow_mut().push(1));
+    NAMES.lock().unwrap().push(String::new());
+    let pair = matches!(b, inner::Shape::Pair(..)) as usize;
+    a.is_some() as usize + pair + c as usize + d.len() + e.len()
+}
+fn main() { println!("{}", keep(None, inner::Shape::Unit, Small::Plus, HashMap::new(), BTreeMap::new())); }
+"#;
+
+#[test]
+fn rust_enums_generics_and_statics() {
+    let Some(folder) = built(&[("main.rs", RUST)], "rustc -g --crate-name demo -o module main.rs") else { return };
+    let store = store(&folder);
+    let niche = found(&store, "core::option::Option<alloc::boxed::Box<u32, alloc::alloc::Global>>");
+    assert_eq!((niche.language, niche.size), (Language::Rust, Some(8)));
+    let variants = record(niche).variants.as_ref().unwrap();
+    assert_eq!(variants.discriminant.as_ref().unwrap().offset, 0);
+    let values: Vec<_> = variants.all.iter().map(|variant| variant.value).collect();
+    assert_eq!(values, [Some(0), None], "`Some` is every other value");
+    let shape = found(&store, "demo::inner::Shape");
+    let variants = record(shape).variants.as_ref().unwrap();
+    assert_eq!(variants.all.len(), 3);
+    let pair = bare(&store, variants.all[1].members[0].ty);
+    assert_eq!(record(pair).members.len(), 2);
+    assert!(record(shape).members.is_empty());
+    let small = found(&store, "demo::Small");
+    assert_eq!((&small.kind, small.size), (&DebugKind::Enumeration, Some(1)));
+    let vector = found(&store, "alloc::vec::Vec<alloc::string::String, alloc::alloc::Global>");
+    let [Argument::Type(t, element), Argument::Type(a, _)] = &vector.arguments[..] else { panic!() };
+    assert_eq!((t.as_str(), a.as_str(), store.get(*element).name.as_str()), ("T", "A", "alloc::string::String"));
+    assert_eq!(bare(&store, variable(&store, "demo::NAMES").ty).name, found_name(&store, "demo::NAMES"));
+    variable(&store, "demo::keep::COUNT");
+    let local = store.variables().iter().find(|variable| variable.name.starts_with("demo::LOCAL")).unwrap();
+    assert!(matches!(local.place, VariablePlace::ThreadLocal(_)), "{local:?}");
+}
+
+fn found_name(store: &DebugStore, name: &str) -> String {
+    assert_eq!(variable(store, name).declared.as_ref().unwrap().to_string(), "main.rs:7");
+    "std::sync::poison::mutex::Mutex<alloc::vec::Vec<alloc::string::String, alloc::alloc::Global>>".to_owned()
+}
+
+const C: &str = "
+    typedef struct { int one; short two; } unnamed_t;
+    struct node { struct node *next; _Atomic int count; char name[]; };
+    union both { long whole; struct { int low, high; } halves; };
+    enum kind { FIRST, SECOND };
+    struct list { unnamed_t head; struct node *restrict volatile first; void *any; int (*call)(int); enum kind kind; };
+    static struct list lists[3]; int counter; static _Thread_local union both here;
+    void *volatile kept[4];
+    int f(void) { static int inside; kept[0] = lists; kept[1] = &counter; kept[2] = &here; return inside++; }
+    int main(void) { return f() + counter; }";
+
+fn check_c(store: &DebugStore) {
+    let list = found(store, "list");
+    assert_eq!((list.size, list.language), (Some(40), Language::C));
+    let head = bare(store, member(list, "head").ty);
+    assert_eq!((head.name.as_str(), head.size), ("", Some(8)));
+    let node = store.get(store.pointee(member(list, "first").ty).unwrap());
+    assert_eq!((node.name.as_str(), member(node, "name").offset), ("node", 12));
+    assert!(matches!(bare(store, member(node, "name").ty).kind, DebugKind::Array { count: None, .. }));
+    assert_eq!(store.pointee(member(list, "any").ty), None, "void");
+    let call = store.pointee(member(list, "call").ty).unwrap();
+    assert_eq!(store.get(call).kind, DebugKind::Function);
+    assert!(record(found(store, "both")).is_union);
+    assert_eq!(bare(store, store.find("unnamed_t").unwrap()).size, Some(8));
+    let lists = variable(store, "lists");
+    assert_eq!(store.size(lists.ty), Some(120));
+    assert_eq!(lists.declared.as_ref().unwrap().to_string(), "module.c:7");
+    variable(store, "counter");
+    variable(store, "f()::inside");
+    assert!(matches!(variable(store, "here").place, VariablePlace::ThreadLocal(_)));
+}
+
+#[test]
+fn c_by_gcc_and_clang_with_lto_too() {
+    for flags in ["-gdwarf-5 -O0", "-gdwarf-4 -O0", "-g -O1 -flto"] {
+        for compiler in ["gcc", "clang"] {
+            let script = format!("{compiler} -w {flags} -o module module.c");
+            let is_lto_of_clang = compiler == "clang" && flags.contains("lto"); // it folds the variables away
+            let Some(folder) = built(&[("module.c", C)], &script).filter(|_| !is_lto_of_clang) else { continue };
+            check_c(&store(&folder));
+        }
+    }
+}
+
+#[test]
+fn parts_that_dwz_shares() {
+    let copy = C.replace("counter", "other");
+    let script = "gcc -w -g -o module module.c && gcc -w -g -o second second.c && dwz -q -m shared.dwz module second";
+    let Some(folder) = built(&[("module.c", C), ("second.c", &copy)], script) else { return };
+    let store = store(&folder);
+    assert_eq!(store.module(0).unwrap().files.len(), 2);
+    check_c(&store);
+}
+
+#[test]
+fn line_tables_alone_have_no_types() {
+    for (compiler, source) in [("gcc", C), ("clang", C)] {
+        let folder = built(&[("module.c", source)], &format!("{compiler} -w -g1 -o module module.c")).unwrap();
+        let store = store(&folder);
+        assert!(store.find("list").is_none());
+        store.variables().iter().for_each(|variable| assert_eq!(store.size(variable.ty), None));
+    }
+}
+
+#[test]
+fn damaged_debug_information_does_no_harm() {
+    let Some(folder) = built(&[("module.cc", CPP)], "g++ -w -g -fdebug-types-section -o module module.cc") else {
+        return;
+    };
+    let path = folder.path().join("module");
+    let module = module_of(&path);
+    let bytes = std::fs::read(&path).unwrap();
+    for step in 0..40_usize {
+        let mut damaged = bytes.clone();
+        let start = bytes.len() / 8 + step * bytes.len() / 60;
+        damaged[start..].iter_mut().step_by(97 + step * 31).for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x55);
+        std::fs::write(&path, damaged).unwrap();
+        let store = DebugStore::open(&process_of(vec![module.clone()]), &ProcessOptions::default());
+        for variable in store.variables().iter().take(200) {
+            store.size(variable.ty);
+            store.pointee(variable.ty);
+        }
+        store.find("net::Later");
+        (0..20_000).step_by(7).for_each(|id| {
+            store.get(DebugTypeId(id));
+        });
+        store.unit_at(Avma(crate::debuginfo::testing::BIAS + 0x1100));
+    }
+}
+
 const CPP: &str = r"
 #include <string>
 #include <vector>
@@ -156,6 +297,31 @@ fn cpp_by_gcc_and_clang() {
             let script = format!("{compiler} -w -O0 {flags} -o module module.cc");
             let Some(folder) = built(&[("module.cc", CPP)], &script) else { continue };
             check_cpp(&store(&folder));
+        }
+    }
+}
+
+#[test]
+fn split_units_in_files_and_packages() {
+    let split = ["-gdwarf-5 -gsplit-dwarf", "-gdwarf-4 -gsplit-dwarf", "-gdwarf-5 -gsplit-dwarf -fdebug-types-section"];
+    for compiler in ["g++", "clang++ -fstandalone-debug"] {
+        for flags in split {
+            let build = format!("{compiler} -w -O0 {flags} -c module.cc && {compiler} -o module module.o");
+            let Some(folder) = built(&[("module.cc", CPP)], &build) else { continue };
+            let in_files = store(&folder);
+            check_cpp(&in_files);
+            assert_eq!(in_files.missing_split_units(), 0);
+            let pack = "llvm-dwp -e module -o module.dwp && mkdir away && mv *.dwo away";
+            let packed = Command::new("sh").args(["-ec", pack]).current_dir(folder.path()).output().unwrap();
+            if packed.status.success() {
+                check_cpp(&store(&folder));
+            }
+            let _ = std::fs::remove_file(folder.path().join("module.dwp"));
+            let without = Command::new("sh").args(["-c", "mv *.dwo away"]).current_dir(folder.path()).output();
+            assert!(without.is_ok());
+            let store = store(&folder);
+            assert_eq!(store.missing_split_units(), 1);
+            assert!(store.variables().is_empty() && store.find("net::Later").is_none());
         }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct UnitInfo {
     unit_type: UnitType<usize>,
     abbreviations_at: usize,
     bases: Bases,
+    dwo_id: Option<u64>,
+    /// Of a skeleton the unit with its contents, of such a unit its skeleton.
+    pub(super) other_half: Option<u32>,
     /// As the root entry says.
     pub(super) language: Language,
     /// The id of its first byte, counted from the module's first.
@@ -89,6 +92,11 @@ impl UnitInfo {
                 rnglists: DebugRngListsBase::default_for_encoding_and_file(encoding, kind),
                 line: None,
             },
+            dwo_id: match header.type_() {
+                UnitType::Skeleton(id) | UnitType::SplitCompilation(id) => Some(id.0),
+                _ => None,
+            },
+            other_half: None,
             language: Language::Other,
             first_id: 0,
             scopes: OnceLock::new(),
@@ -106,6 +114,7 @@ impl UnitInfo {
         for attribute in root.attrs() {
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_language, AttributeValue::Language(language)) => self.language = language_of(language),
+                (gimli::DW_AT_GNU_dwo_id, AttributeValue::DwoId(id)) => self.dwo_id = Some(id.0),
                 (gimli::DW_AT_low_pc, value) => low_pc = Some(value),
                 (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(line)) => bases.line = Some(line),
                 (_, AttributeValue::DebugStrOffsetsBase(base)) => bases.str_offsets = base,
@@ -159,6 +168,21 @@ impl UnitInfo {
             line_program: None,
             dwo_id: None,
         })
+    }
+
+    /// Takes over what a split unit's skeleton says for it.
+    pub(super) fn complete(&mut self, skeleton: &Self, number: u32) {
+        self.bases.low_pc = skeleton.bases.low_pc;
+        self.bases.addr = skeleton.bases.addr;
+        if self.encoding.version < 5 {
+            self.bases.rnglists = skeleton.bases.rnglists; // of the linked file's `.debug_ranges`
+        }
+        self.other_half = Some(number);
+    }
+
+    /// What a split unit and its skeleton have in common.
+    pub(super) fn dwo_id(&self) -> Option<u64> {
+        self.dwo_id
     }
 
     /// Where its abbreviations are.
