@@ -42,7 +42,7 @@ struct Named {
     is_alias: bool,
 }
 
-/// Numbers of types from debug information end before, unless it has 4 GiB.
+/// Numbers of types from debug information end before; what is more than 4 GiB of it is left out.
 pub const FIRST_ADDED: DebugTypeId = DebugTypeId(0xffff_0000);
 
 /// Sizes of sizes end there: an array whose element is an array, and so on.
@@ -56,7 +56,7 @@ impl DebugStore {
         let mut dwarf: Vec<_> = modules.par_iter().enumerate().map(open).collect();
         let mut next = VOID.0 + 1;
         for module in dwarf.iter_mut().flatten() {
-            next = module.number(next);
+            next = module.number(next, FIRST_ADDED.0);
         }
         let void = DebugType { name: "void".to_owned(), kind: DebugKind::Alias { to: None }, ..unknown(0) };
         Self { modules, dwarf, types: GrowMap::new(), void, added: Vec::new(), index: OnceLock::new() }

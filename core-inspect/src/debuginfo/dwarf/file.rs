@@ -229,9 +229,9 @@ impl ModuleDwarf {
     }
 
     /// Gives the module's entries ids from `first` on; returns the id after the last. A module whose entries find no
-    /// room any more loses its units.
-    pub(crate) fn number(&mut self, first: u32) -> u32 {
-        match first.checked_add(self.ids.len() as u32) {
+    /// room below `limit` loses its units.
+    pub(crate) fn number(&mut self, first: u32, limit: u32) -> u32 {
+        match first.checked_add(self.ids.len() as u32).filter(|end| *end <= limit) {
             Some(end) => self.ids = first..end,
             None => {
                 self.unread_bytes += self.units.drain(..).map(|unit| unit.total_bytes() as u64).sum::<u64>();
