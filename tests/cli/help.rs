@@ -5,13 +5,14 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "chunks",
     "types",
     "leaks",
     "chains",
     "duplicates",
     "sites",
+    "waste",
     "chunk",
     "refs",
     "path",

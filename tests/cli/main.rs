@@ -15,3 +15,4 @@ mod pipes;
 mod sites;
 mod support;
 mod types;
+mod waste;

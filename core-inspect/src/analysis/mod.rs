@@ -18,5 +18,6 @@ pub mod sites;
 mod storage;
 pub mod suspects;
 pub mod view;
+pub mod waste;
 
 pub use view::View;

@@ -70,6 +70,11 @@ pub enum Verb {
     /// A row for each content that several used chunks have, texts compared up to their end, other chunks by all their
     /// bytes. What they hold is shown only with --contents. Sort keys: wasted (default, descending), copies, bytes, size.
     Duplicates(DuplicatesArgs),
+    /// Show bytes that are held for nothing: zeros, empty tails, null pointers, pinned free memory
+    ///
+    /// A row for each kind, each chunk in one of them at most, and the chunks that waste most. These bytes hold nothing now;
+    /// whether the program means to fill them, it alone knows.
+    Waste(WasteArgs),
     /// Say which line may have allocated a type, a chunk or a size
     ///
     /// Reads the machine code of the program and its libraries for calls of malloc, operator new and the like that ask for
@@ -317,6 +322,29 @@ pub struct DuplicatesArgs {
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,
+}
+
+/// Arguments of `waste`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect waste core.1234 ./server
+  core-inspect waste core.1234 --size 1m.. --format csv
+
+A table has 5 chunks of each kind unless --limit says otherwise; CSV and JSON have all.")]
+pub struct WasteArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Print at most N chunks of each kind
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
 }
 
 /// Arguments of `sites`.

@@ -43,6 +43,7 @@ fn dispatch(typed: Cli) -> anyhow::Result<Exit> {
         Some(Verb::Leaks(args)) => commands::leaks::run(args, &progress),
         Some(Verb::Chains(args)) => commands::chains::run(args, &progress),
         Some(Verb::Duplicates(args)) => commands::duplicates::run(args, &progress),
+        Some(Verb::Waste(args)) => commands::waste::run(args, &progress),
         Some(Verb::Sites(args)) => commands::sites::run(args, &progress),
         Some(Verb::Chunk(args)) => commands::chunk::run(args, &progress),
         Some(Verb::Refs(args)) => commands::refs::run(args, &progress),

@@ -101,6 +101,50 @@ pub struct DuplicateRow {
     pub contents: Option<String>,
 }
 
+/// `waste`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct WasteAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The kinds of waste, each chunk in one of them at most.
+    pub kinds: Vec<WasteRow>,
+    /// Used chunks that could not be looked at, as bytes of them are missing in the core.
+    pub unread: Amount,
+    /// By kind, those that waste most first.
+    pub blocks: Vec<WasteBlock>,
+}
+
+/// One kind of waste.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct WasteRow {
+    /// `zeros`, `zero-tail`, `sparse-array`, `pinned`, `headers`.
+    pub kind: String,
+    /// How many chunks have it.
+    pub chunks: u64,
+    /// Bytes that hold nothing.
+    pub wasted_bytes: u64,
+    /// What that means, in words.
+    pub text: String,
+}
+
+/// One chunk with waste.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct WasteBlock {
+    /// Which kind.
+    pub kind: String,
+    /// User address of the chunk.
+    pub address: Hex,
+    /// Its usable bytes.
+    pub size_bytes: u64,
+    /// Those of them that hold nothing.
+    pub wasted_bytes: u64,
+    /// `main`, the arena's number, or empty for mmapped chunks.
+    pub arena: String,
+    /// What it is; empty when it is free.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
 /// `sites`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct SitesAnswer {

@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::{DuplicateRow, RefRow, SiteRow};
+use super::answers::{DuplicateRow, RefRow, SiteRow, WasteBlock};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -166,6 +166,20 @@ pub fn sites(out: &mut impl Write, rows: &[SiteRow]) -> io::Result<()> {
                 row.signs.join(" "),
             ],
         )?;
+    }
+    Ok(())
+}
+
+/// `waste` as CSV: its blocks.
+///
+/// # Errors
+/// What `out` says.
+pub fn waste(out: &mut impl Write, blocks: &[WasteBlock]) -> io::Result<()> {
+    out.write_all(b"kind,address,size_bytes,wasted_bytes,arena,type\n")?;
+    for block in blocks {
+        let WasteBlock { kind, arena, type_name, .. } = block.clone();
+        let (size, wasted) = (block.size_bytes.to_string(), block.wasted_bytes.to_string());
+        line(out, [kind, block.address.0.to_string(), size, wasted, arena, type_name])?;
     }
     Ok(())
 }

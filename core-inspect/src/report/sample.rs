@@ -226,6 +226,23 @@ pub(super) fn duplicates_answer() -> DuplicatesAnswer {
     }
 }
 
+pub(super) fn waste_answer() -> WasteAnswer {
+    let (kind, text) = (s("zeros"), s("used, and every byte is zero"));
+    WasteAnswer {
+        schema_version: SCHEMA_VERSION,
+        kinds: vec![WasteRow { kind: kind.clone(), chunks: 40, wasted_bytes: 80_320, text }],
+        unread: amount(1, 4_096),
+        blocks: vec![WasteBlock {
+            kind,
+            address: hex(0x5581_f0c2_a2b0),
+            size_bytes: 2_008,
+            wasted_bytes: 2_008,
+            arena: s("main"),
+            type_name: s("zeros"),
+        }],
+    }
+}
+
 pub(super) fn sites_answer() -> SitesAnswer {
     let row = |function: &str, line| SiteRow {
         address: hex(0x5581_ef00_1234),

@@ -51,6 +51,7 @@ fn the_docs_list_every_field_and_no_other() {
     compare("types", &sample::types_answer());
     compare("leaks", &sample::leaks_answer());
     compare("duplicates", &sample::duplicates_answer());
+    compare("waste", &sample::waste_answer());
     compare("sites", &sample::sites_answer());
     compare("chains", &sample::chains_answer());
     compare("chunk", &sample::chunk_answer());

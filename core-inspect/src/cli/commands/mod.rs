@@ -13,3 +13,4 @@ pub(super) mod path;
 pub(super) mod refs;
 pub(super) mod sites;
 pub(super) mod types;
+pub(super) mod waste;

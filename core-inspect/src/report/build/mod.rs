@@ -12,6 +12,7 @@ pub mod signals;
 pub mod sites;
 pub mod suspects;
 pub mod tally;
+pub mod waste;
 
 use super::answers::ChunkRow;
 use super::model::{Hex, ProblemRow};

@@ -13,6 +13,7 @@ mod sites;
 mod suspects;
 mod types;
 mod verdict;
+mod waste;
 
 pub use address::{chunk, path, refs};
 pub use chunks::ChunkLines;
@@ -23,6 +24,7 @@ pub use leaks::leaks;
 pub use sites::sites;
 pub use suspects::suspect_list;
 pub use types::type_table;
+pub use waste::waste;
 
 use super::look::Look;
 use super::model::Report;
