@@ -104,7 +104,9 @@ pub fn find(memory: &dyn MemoryReader, resolver: &Resolver<'_>, passes: impl Fn(
         })
         .collect();
     let mut waste = Waste::default();
-    runs.into_iter().for_each(|run| waste.add(run));
+    for run in runs {
+        waste.add(run);
+    }
     for blocks in &mut waste.blocks {
         blocks.par_sort_unstable_by_key(|block| (Reverse(block.bytes), block.chunk));
     }

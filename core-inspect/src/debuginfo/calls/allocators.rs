@@ -1,6 +1,6 @@
 //! Functions that hand out memory, by the names that symbol tables have: which argument is the size.
 //!
-//! malloc(3), posix_memalign(3); Itanium C++ ABI, "Operator Encodings" (`nw`, `na`); GLib's gmem.h; Rust's
+//! malloc(3), `posix_memalign(3)`; Itanium C++ ABI, "Operator Encodings" (`nw`, `na`); `GLib`'s gmem.h; Rust's
 //! `library/alloc/src/alloc.rs`, whose symbols carry a mangled crate in front of the name.
 
 use std::borrow::Cow;

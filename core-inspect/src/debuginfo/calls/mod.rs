@@ -161,7 +161,9 @@ impl Part {
     fn scan(&self, scene: &Scene<'_>) -> Vec<Found> {
         let step = |functions: &[AddrRange]| {
             let mut scanner = Scanner::new(scene);
-            functions.iter().for_each(|&function| scanner.function(function));
+            for &function in functions {
+                scanner.function(function);
+            }
             scanner.finish()
         };
         self.functions.par_chunks(STEP).map(step).collect()

@@ -215,23 +215,22 @@ impl State {
             if code.op_count() > 1 && code.op_kind(1) == OpKind::Register { number(code.op1_register()) } else { None };
         match (number(code.op0_register()), code.mnemonic()) {
             (Some(BP), M::Mov) if source == Some(SP) => self.frame = Some(self.stack),
-            (Some(BP), M::Push | M::Cmp | M::Test) => return false,
+            (Some(SP | BP), M::Push | M::Cmp | M::Test) => return false,
             (Some(BP), _) => {
                 self.frame = None;
                 return false;
             }
             (Some(SP), M::Mov) if source == Some(BP) => self.stack = self.frame.unwrap_or(0),
             (Some(SP), M::Add) if is_immediate(code, 1) => {
-                self.stack = self.stack.wrapping_add(code.immediate(1) as i64)
+                self.stack = self.stack.wrapping_add(code.immediate(1) as i64);
             }
             (Some(SP), M::Sub) if is_immediate(code, 1) => {
-                self.stack = self.stack.wrapping_sub(code.immediate(1) as i64)
+                self.stack = self.stack.wrapping_sub(code.immediate(1) as i64);
             }
             (Some(SP), M::Lea) => match self.slot_of(code) {
                 Some(slot) => self.stack = slot,
                 None => self.stack = self.stack.wrapping_sub(ALIGNED_AWAY),
             },
-            (Some(SP), M::Push | M::Cmp | M::Test) => return false,
             (Some(SP), _) => self.stack = self.stack.wrapping_sub(ALIGNED_AWAY),
             _ => return false,
         }

@@ -19,7 +19,7 @@ pub fn duplicates(answer: &DuplicatesAnswer, look: Look) -> String {
     };
     if answer.unread.chunks > 0 {
         let missing = counted(answer.unread.chunks, "chunk");
-        out.push_str(&format!("  Not compared, as bytes are missing in the core: {missing}.\n"));
+        out.extend(["  Not compared, as bytes are missing in the core: ", &missing, ".\n"]);
     }
     if answer.duplicates.is_empty() {
         return out;

@@ -28,7 +28,7 @@ pub fn sites(answer: &SitesAnswer, look: Look) -> String {
         out.push_str(&look.faint(&format!("  {others} of a size that does not show in the code: --variable\n")));
     }
     if answer.unread_bytes > 0 {
-        out.push_str(&format!("  {} of code are missing.\n", bytes(answer.unread_bytes)));
+        out.extend(["  ", &bytes(answer.unread_bytes), " of code are missing.\n"]);
     }
     out
 }

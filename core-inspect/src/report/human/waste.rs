@@ -15,7 +15,7 @@ pub fn waste(answer: &WasteAnswer, look: Look) -> String {
     let mut out = table.render(look);
     if answer.unread.chunks > 0 {
         let missing = counted(answer.unread.chunks, "chunk");
-        out.push_str(&format!("  Not looked at, as bytes are missing in the core: {missing}.\n"));
+        out.extend(["  Not looked at, as bytes are missing in the core: ", &missing, ".\n"]);
     }
     if answer.blocks.is_empty() {
         return out;
