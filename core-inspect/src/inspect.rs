@@ -2,6 +2,7 @@
 //! computed when it is first asked for.
 
 use crate::analysis::View;
+use crate::analysis::in_progress::{self, ThreadHolds};
 use crate::analysis::leaks::{self, LeakGroup};
 use crate::analysis::suspects::{self, SuspectOptions, Suspects};
 use crate::base::{Avma, Evidence, Problem, Svma};
@@ -239,6 +240,14 @@ impl<'p> Inspection<'p> {
         self.progress.phase(Phase::Graph);
         let graph = Graph::build(&self.image.memory, &self.process, heap, self.options.graph)?;
         Ok(self.graph.get_or_init(|| graph))
+    }
+
+    /// What each thread and each call in progress alone keeps alive.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn thread_holds(&self) -> Result<Vec<ThreadHolds>, InspectError> {
+        Ok(in_progress::holds(self.graph()?, &self.heap().chunks, &self.process, self.frames())?)
     }
 
     /// What is reachable and what is lost.

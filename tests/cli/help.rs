@@ -5,12 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "chunks",
     "types",
     "leaks",
     "chains",
     "duplicates",
+    "frames",
     "sites",
     "waste",
     "chunk",

@@ -6,6 +6,7 @@ mod address;
 mod chunks;
 mod duplicates;
 mod errors;
+mod frames;
 mod help;
 mod info;
 mod leaks;

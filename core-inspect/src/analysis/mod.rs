@@ -11,6 +11,7 @@ pub mod chains;
 pub mod contents;
 pub mod duplicates;
 pub mod held;
+pub mod in_progress;
 pub mod leaks;
 pub mod links;
 pub mod shapes;

@@ -80,6 +80,11 @@ pub enum Verb {
     /// Reads the machine code of the program and its libraries for calls of malloc, operator new and the like that ask for
     /// the size of the blocks, and ranks first those that make an object of their class. They are candidates, not proof.
     Sites(SitesArgs),
+    /// Show what the threads are doing, and what each call in progress keeps alive
+    ///
+    /// What only a thread's stack, registers and thread-local storage hold, the most first, and of that what only one of its
+    /// calls holds. A table leaves out calls that hold nothing; CSV and JSON have all.
+    Frames(FramesArgs),
     /// Say what is at an address: chunk, state, type, neighbours, who refers to it
     #[command(override_usage = "core-inspect chunk [OPTIONS] CORE [BINARY] ADDR")]
     Chunk(AddressArgs),
@@ -340,6 +345,29 @@ pub struct WasteArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
     /// Print at most N chunks of each kind
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+}
+
+/// Arguments of `frames`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect frames core.1234 ./server
+  core-inspect frames core.1234 ./server --limit 3 --format json
+
+A table has 20 threads unless --limit says otherwise; CSV and JSON have all.")]
+pub struct FramesArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Only the thread with this id
+    #[arg(long, value_name = "TID")]
+    pub thread: Option<u32>,
+    /// Print at most N threads
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Form of the output

@@ -45,6 +45,7 @@ fn dispatch(typed: Cli) -> anyhow::Result<Exit> {
         Some(Verb::Duplicates(args)) => commands::duplicates::run(args, &progress),
         Some(Verb::Waste(args)) => commands::waste::run(args, &progress),
         Some(Verb::Sites(args)) => commands::sites::run(args, &progress),
+        Some(Verb::Frames(args)) => commands::frames::run(args, &progress),
         Some(Verb::Chunk(args)) => commands::chunk::run(args, &progress),
         Some(Verb::Refs(args)) => commands::refs::run(args, &progress),
         Some(Verb::Path(args)) => commands::path::run(args, &progress),

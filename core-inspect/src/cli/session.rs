@@ -4,8 +4,10 @@ use super::exit::say;
 use super::options::{Talk, Target};
 use super::progress::Display;
 use super::style;
+use crate::analysis::in_progress::ThreadHolds;
 use crate::base::{Problem, Svma};
 use crate::debuginfo::calls::Calls;
+use crate::debuginfo::frames::Frames;
 use crate::debuginfo::lines::InlinedLine;
 use crate::inspect::{InspectOptions, Inspection};
 use crate::report::answers::InfoAnswer;
@@ -133,6 +135,15 @@ impl<'p> Session<'p> {
 
     pub(super) fn lines(&self, module: u32, addresses: &[Svma]) -> Vec<Vec<InlinedLine>> {
         self.inspection.lines(module, addresses)
+    }
+
+    /// What every thread was doing.
+    pub(super) fn frames(&self) -> &Frames {
+        self.inspection.frames()
+    }
+
+    pub(super) fn thread_holds(&self) -> Result<Vec<ThreadHolds>> {
+        Ok(self.inspection.thread_holds()?)
     }
 
     pub(super) fn info(&self) -> InfoAnswer {

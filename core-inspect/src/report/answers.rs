@@ -145,6 +145,55 @@ pub struct WasteBlock {
     pub type_name: String,
 }
 
+/// `frames`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FramesAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The threads, those that keep most alive first.
+    pub threads: Vec<ThreadFramesRow>,
+}
+
+/// What a thread is doing, and what it keeps alive.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ThreadFramesRow {
+    /// Kernel thread id.
+    pub tid: u32,
+    /// How the walk of its stack ended: `outermost`, `no-rule`, `unreadable`, `not-rising`, `limit`.
+    pub end: String,
+    /// What only its stack, registers and thread-local storage keep alive.
+    pub retained: Amount,
+    /// Of that, what its thread-local storage alone does.
+    pub storage: Amount,
+    /// The innermost first.
+    pub frames: Vec<FrameRow>,
+}
+
+/// A function in progress.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FrameRow {
+    /// From 0, the innermost.
+    pub number: u32,
+    /// Where it goes on.
+    pub pc: Hex,
+    /// Its name.
+    pub function: Option<String>,
+    /// The source file of the line in progress.
+    pub file: Option<String>,
+    /// The line in progress.
+    pub line: Option<u32>,
+    /// Whether it was inlined into the next one, which then has the figures of both.
+    pub is_inlined: bool,
+    /// How it was found: `registers`, `signal`, `cfi`, `frame-pointer`.
+    pub trust: String,
+    /// How many arguments and locals are in scope.
+    pub locals: u64,
+    /// Bytes of its stretch of the stack.
+    pub stack_bytes: u64,
+    /// What only its stretch of the stack (and for the innermost one the registers) keeps alive.
+    pub retained: Amount,
+}
+
 /// `sites`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct SitesAnswer {

@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::{DuplicateRow, RefRow, SiteRow, WasteBlock};
+use super::answers::{DuplicateRow, FrameRow, RefRow, SiteRow, ThreadFramesRow, WasteBlock};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -138,6 +138,42 @@ pub fn duplicates(out: &mut impl Write, rows: &[DuplicateRow]) -> io::Result<()>
         let [copies, bytes, wasted] = [row.copies, row.bytes, row.wasted_bytes].map(|n| n.to_string());
         let first = row.first.0.to_string();
         line(out, [kind, copies, content_bytes, bytes, wasted, type_name, first, contents.unwrap_or_default()])?;
+    }
+    Ok(())
+}
+
+/// `frames` as CSV: a line for each thread, whose cells of a frame are empty, and one for each of its frames.
+///
+/// # Errors
+/// What `out` says.
+pub fn frames(out: &mut impl Write, rows: &[ThreadFramesRow]) -> io::Result<()> {
+    out.write_all(b"tid,frame,pc,function,file,line,is_inlined,trust,locals,stack_bytes,chunks,bytes\n")?;
+    for thread in rows {
+        let tid = thread.tid.to_string();
+        let mut whole: [String; 12] = std::array::from_fn(|_| String::new());
+        (whole[0], whole[10]) = (tid.clone(), thread.retained.chunks.to_string());
+        whole[11] = thread.retained.bytes.to_string();
+        line(out, whole)?;
+        for frame in &thread.frames {
+            let FrameRow { function, file, trust, .. } = frame.clone();
+            line(
+                out,
+                [
+                    tid.clone(),
+                    frame.number.to_string(),
+                    frame.pc.0.to_string(),
+                    function.unwrap_or_default(),
+                    file.unwrap_or_default(),
+                    frame.line.map(|line| line.to_string()).unwrap_or_default(),
+                    frame.is_inlined.to_string(),
+                    trust,
+                    frame.locals.to_string(),
+                    frame.stack_bytes.to_string(),
+                    frame.retained.chunks.to_string(),
+                    frame.retained.bytes.to_string(),
+                ],
+            )?;
+        }
     }
     Ok(())
 }

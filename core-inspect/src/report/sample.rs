@@ -243,6 +243,25 @@ pub(super) fn waste_answer() -> WasteAnswer {
     }
 }
 
+pub(super) fn frames_answer() -> FramesAnswer {
+    let row = |number, function: &str, line, retained| FrameRow {
+        number,
+        pc: hex(0x5581_ef00_1234),
+        function: Some(s(function)),
+        file: (line > 0).then(|| s("/src/rpc_server.cc")),
+        line: (line > 0).then_some(line),
+        is_inlined: false,
+        trust: s("cfi"),
+        locals: 3,
+        stack_bytes: 128,
+        retained,
+    };
+    let frames = vec![row(0, "pause", 0, amount(0, 0)), row(1, "serve(Request*)", 41, amount(12, 1_024))];
+    let thread =
+        ThreadFramesRow { tid: 4_711, end: s("outermost"), retained: amount(13, 2_048), storage: amount(1, 1_024), frames };
+    FramesAnswer { schema_version: SCHEMA_VERSION, threads: vec![thread] }
+}
+
 pub(super) fn sites_answer() -> SitesAnswer {
     let row = |function: &str, line| SiteRow {
         address: hex(0x5581_ef00_1234),

@@ -52,6 +52,7 @@ fn the_docs_list_every_field_and_no_other() {
     compare("leaks", &sample::leaks_answer());
     compare("duplicates", &sample::duplicates_answer());
     compare("waste", &sample::waste_answer());
+    compare("frames", &sample::frames_answer());
     compare("sites", &sample::sites_answer());
     compare("chains", &sample::chains_answer());
     compare("chunk", &sample::chunk_answer());

@@ -5,6 +5,7 @@ pub(super) mod chunk;
 pub(super) mod chunks;
 pub(super) mod completions;
 pub(super) mod duplicates;
+pub(super) mod frames;
 pub(super) mod info;
 pub(super) mod leaks;
 pub(super) mod man;

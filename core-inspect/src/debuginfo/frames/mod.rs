@@ -22,7 +22,7 @@ use super::store::DebugStore;
 use super::symbols::Symbols;
 use crate::base::{Avma, Problem, ProblemKind, Severity};
 use crate::image::MemoryReader;
-use crate::process::{Process, ProcessOptions, Thread};
+use crate::process::{Arch, Process, ProcessOptions, Thread};
 use locals::Scene;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -96,6 +96,11 @@ impl Call {
     /// An address inside the instruction in progress.
     pub fn place(&self) -> Avma {
         if self.is_exact { self.pc } else { self.pc.wrapping_sub(1) }
+    }
+
+    /// The stack pointer, where its stretch of the stack begins.
+    pub fn stack_pointer(&self, arch: Arch) -> Option<Avma> {
+        self.registers.get(registers::numbers(arch).sp).map(Avma)
     }
 }
 
@@ -192,7 +197,7 @@ fn walk(stepper: &mut Stepper<'_>, thread: &Thread, limit: usize) -> (Vec<Call>,
 /// Whether the caller lies above on the same stack; a function that does not use the stack is at the same place.
 fn rises(stepper: &Stepper<'_>, (pc, sp): (Avma, Avma), caller: &Caller) -> bool {
     let (caller_pc, caller_sp) = stepper.pc_and_sp(&caller.registers);
-    caller_sp > sp || caller_sp == sp && caller_pc != pc && stepper.process.arch == crate::process::Arch::Aarch64
+    caller_sp > sp || caller_sp == sp && caller_pc != pc && stepper.process.arch == Arch::Aarch64
 }
 
 /// Whether the caller stands on another stack.

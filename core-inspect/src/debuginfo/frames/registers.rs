@@ -36,8 +36,8 @@ impl Registers {
         self.known = self.known & !(1 << number) | u64::from(value.is_some()) << number;
     }
 
-    /// The registers of a thread note.
-    pub(super) fn of_note(arch: Arch, note: &[u64]) -> Self {
+    /// The registers of a thread note, which has them in the order of [`Thread::registers`](crate::process::Thread::registers).
+    pub fn of_note(arch: Arch, note: &[u64]) -> Self {
         let mut registers = Self::default();
         for (number, index) in note_order(arch) {
             registers.set(number, note.get(index).copied());

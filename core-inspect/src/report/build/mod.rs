@@ -3,6 +3,7 @@
 pub mod address;
 pub mod allocators;
 pub mod duplicates;
+pub mod frames;
 pub mod leaks;
 pub mod memory;
 pub mod names;
