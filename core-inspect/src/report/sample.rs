@@ -257,8 +257,13 @@ pub(super) fn frames_answer() -> FramesAnswer {
         retained,
     };
     let frames = vec![row(0, "pause", 0, amount(0, 0)), row(1, "serve(Request*)", 41, amount(12, 1_024))];
-    let thread =
-        ThreadFramesRow { tid: 4_711, end: s("outermost"), retained: amount(13, 2_048), storage: amount(1, 1_024), frames };
+    let thread = ThreadFramesRow {
+        tid: 4_711,
+        end: s("outermost"),
+        retained: amount(13, 2_048),
+        storage: amount(1, 1_024),
+        frames,
+    };
     FramesAnswer { schema_version: SCHEMA_VERSION, threads: vec![thread] }
 }
 
