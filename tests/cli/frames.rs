@@ -20,12 +20,13 @@ fn a_call_holds_its_locals_containers() {
         let frame = frames.clone().find(|frame| frame["function"] == name).unwrap_or_else(|| panic!("no {name}"));
         frame["retained"]["chunks"].as_u64().unwrap()
     };
-    // Nodes of the list and the map, which nobody else refers to; of `handle` the three copies.
-    assert!(held("serve") >= 10, "{}", held("serve"));
-    assert!(held("handle") >= 4, "{}", held("handle"));
+    // The nodes of the list or of the map at least; some of it is shared with words that ended calls left on the stack.
+    assert!(held("serve") >= 5, "{}", held("serve"));
+    assert!(held("handle") >= 1, "{}", held("handle"));
     assert_eq!(held("park"), 0);
     let all = threads.iter().map(|thread| thread["retained"]["chunks"].as_u64().unwrap()).sum::<u64>();
-    assert!(all >= held("serve") + held("handle"));
+    // Five requests with their bodies, list nodes and map nodes; three copies with theirs and the answer's text.
+    assert!(all >= 5 * 4 + 4, "{all}");
     assert!(threads.iter().all(|thread| thread["end"] == "outermost"));
 }
 

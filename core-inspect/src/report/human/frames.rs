@@ -5,8 +5,8 @@ use crate::report::look::Look;
 use crate::report::table::Table;
 use crate::report::units::{bytes, count};
 
-/// A row for each thread, and below it one for each call that holds something. The innermost call and the outermost one
-/// with a line tell what the thread is doing, so that they stand even when they hold nothing.
+/// A row for each thread, and below it one for each call that holds something. The innermost call with a line of the
+/// program's own sources tells what the thread is doing, so that it stands even when it holds nothing.
 pub fn frames(answer: &FramesAnswer, look: Look) -> String {
     let mut table = Table::new(2).number("thread").number("frame").number("chunks").number("holds").name("function");
     table = table.name("at");
@@ -30,7 +30,9 @@ pub fn frames(answer: &FramesAnswer, look: Look) -> String {
     if table.is_empty() { "  No threads.\n".to_owned() } else { table.render(look) }
 }
 
-/// Debug files name the sources of libraries by a path from the place where they were built.
+/// Distributions' debug files often name sources by a path from the place where they were built.
+///
+/// False positive: a program that was compiled by such paths; then the row is missing. Some of libc's have none and stand.
 fn is_library(frame: &FrameRow) -> bool {
     frame.file.as_ref().is_none_or(|file| file.starts_with('.') || file.starts_with("/usr/include"))
 }
