@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Fixture, FixtureError};
+use crate::{DebugInfo, Fixture, FixtureError};
 
 /// Compiles to `exe`.
 pub(crate) fn compile(fixture: &Fixture, exe: &Path) -> Result<(), FixtureError> {
@@ -14,12 +14,30 @@ pub(crate) fn compile(fixture: &Fixture, exe: &Path) -> Result<(), FixtureError>
     if !is_rustc(&compiler) {
         command.arg("-pthread").args(package_flags(fixture)?);
     }
-    finish(&mut command, fixture)?;
+    // Split debug information is left in the folder where the compiler runs.
+    let dir = exe.parent().expect("an executable is in a folder");
+    finish(command.current_dir(dir), fixture)?;
     if fixture.strip {
         finish(Command::new("strip").arg(exe), fixture)?;
     }
-    Ok(())
+    let name = exe.file_name().and_then(OsStr::to_str).expect("fixtures have plain names");
+    let steps = match fixture.debug_info {
+        DebugInfo::Inside => return Ok(()),
+        DebugInfo::Dwz => DWZ,
+        DebugInfo::Link => LINK,
+        DebugInfo::Mini => MINI,
+    };
+    let mut shell = Command::new("/bin/sh");
+    finish(shell.args(["-euc", steps, "sh", name]).current_dir(dir), fixture)
 }
+
+const DWZ: &str = "cp $1 other; dwz -r -m common.debug $1 other";
+const LINK: &str = "objcopy --only-keep-debug $1 $1.debug; strip $1; objcopy --add-gnu-debuglink=$1.debug $1";
+/// As in gdb's manual, "MiniDebugInfo": symbols that `.dynsym` has not, in a file without debug information.
+const MINI: &str = "objcopy --only-keep-debug $1 full; nm $1 --format=posix --defined-only \
+    | awk '$2 ~ /[TtDdBb]/ {print $1}' | sort -u > names; \
+    objcopy -S --remove-section .gdb_index --remove-section .comment --keep-symbols=names full mini; \
+    strip $1; xz -f mini; objcopy --add-section .gnu_debugdata=mini.xz $1";
 
 /// What `pkg-config` says of the libraries; they come behind the source, which is what asks for them.
 fn package_flags(fixture: &Fixture) -> Result<Vec<String>, FixtureError> {
@@ -96,6 +114,7 @@ fn missing_package(flags: &[String], stderr: &str) -> String {
         () if has("-m32") => "gcc-multilib g++-multilib",
         () if has("-stdlib=libc++") => "libc++-dev libc++abi-dev",
         () if has("-static") => "libc6-dev",
+        () if stderr.contains("dwz: not found") => "dwz",
         () if stderr.contains("boost/") => "libboost-dev",
         () if stderr.contains("uthash.h") => "uthash-dev",
         () if stderr.contains("bsd/sys/") => "libbsd-dev",

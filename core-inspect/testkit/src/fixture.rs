@@ -17,6 +17,19 @@ pub enum DumpBy {
     Lldb,
 }
 
+/// Where the executable's debug information is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DebugInfo {
+    /// In the executable.
+    Inside,
+    /// What two executables share is in a third file, by `dwz -m`.
+    Dwz,
+    /// In a file of its own, which the stripped executable names (`.gnu_debuglink`).
+    Link,
+    /// Nothing but symbols of functions and variables, packed into the stripped executable (`.gnu_debugdata`).
+    Mini,
+}
+
 /// A core and what belongs to it.
 #[derive(Debug, Clone)]
 pub struct Dump {
@@ -41,6 +54,7 @@ pub struct Fixture {
     pub(crate) flags: Vec<String>,
     pub(crate) packages: Vec<String>,
     pub(crate) strip: bool,
+    pub(crate) debug_info: DebugInfo,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) args: Vec<String>,
     pub(crate) dump_by: DumpBy,
@@ -57,6 +71,7 @@ impl Fixture {
             flags: Vec::new(),
             packages: Vec::new(),
             strip: false,
+            debug_info: DebugInfo::Inside,
             env: Vec::new(),
             args: Vec::new(),
             dump_by: DumpBy::Abort,
@@ -90,6 +105,13 @@ impl Fixture {
     #[must_use]
     pub fn stripped(mut self) -> Self {
         self.strip = true;
+        self
+    }
+
+    /// Moves the debug information.
+    #[must_use]
+    pub fn debug_info(mut self, place: DebugInfo) -> Self {
+        self.debug_info = place;
         self
     }
 

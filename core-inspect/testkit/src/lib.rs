@@ -23,6 +23,6 @@ pub mod synth;
 mod truth;
 
 pub use error::FixtureError;
-pub use fixture::{Dump, DumpBy, Fixture};
+pub use fixture::{DebugInfo, Dump, DumpBy, Fixture};
 pub use recorded::{Recorded, recorded_cores};
 pub use truth::{Block, Container, Fate, Note, Truth};
