@@ -104,8 +104,9 @@ pub(super) enum Plan {
 /// What tells full slots from empty ones.
 #[derive(Debug)]
 pub(super) struct Control {
-    pub(super) at: Code,
-    pub(super) width: u8,
+    /// The slot's control value.
+    pub(super) load: Code,
+    /// Whether the slot is full, by that value.
     pub(super) full: Code,
 }
 
@@ -315,7 +316,8 @@ impl Builder<'_> {
     fn indexed(&self) -> Result<Plan, Misfit> {
         let width = self.constant("width")?.unwrap_or(1);
         let full = self.number("full")?.unwrap_or(Code::Var(Var::Control));
-        let control = self.address("control")?.map(|at| Control { at, width: width as u8, full });
+        let control = self.address("control")?;
+        let control = control.map(|at| Control { load: Code::Load(Box::new(at), width as u8), full });
         let at = self.address("at")?.ok_or_else(|| ("at".to_owned(), "missing".to_owned()))?;
         Ok(Plan::Indexed { slots: self.needed("slots")?, at, control, stride: self.stride()? })
     }

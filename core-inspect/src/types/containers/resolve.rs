@@ -38,7 +38,10 @@ pub(super) struct Context<'a> {
 /// Why an expression means nothing for this type.
 type Reason = String;
 
-impl<'a> Context<'a> {
+/// How a member is looked for: its offset and type.
+type Find = fn(&dyn TypeSource, DebugTypeId, &str) -> Option<(u64, DebugTypeId)>;
+
+impl Context<'_> {
     /// The number that an expression is; a place is read.
     pub(super) fn number(&self, tree: &Tree) -> Result<Code, Reason> {
         let operand = self.operand(tree)?;
@@ -100,12 +103,12 @@ impl<'a> Context<'a> {
         let var = |var| Ok(Operand::Number(Code::Var(var)));
         match name {
             "self" => Ok(self.this()),
-            "node" => self.node(),
+            "node" => Ok(self.node()),
             "word" => Ok(Operand::Number(Code::Number(self.word.bytes()))),
             "i" => var(Var::Index),
             "c" => var(Var::Control),
             "height" => var(Var::Height),
-            _ if self.in_node => self.member(self.node()?, name, shape::member),
+            _ if self.in_node => self.member(self.node(), name, shape::member),
             _ => self.member(self.this(), name, shape::member),
         }
     }
@@ -114,19 +117,14 @@ impl<'a> Context<'a> {
         Operand::Place(Code::Var(Var::This), self.this)
     }
 
-    fn node(&self) -> Result<Operand, Reason> {
-        Ok(match self.node {
+    fn node(&self) -> Operand {
+        match self.node {
             Some(ty) => Operand::Place(Code::Var(Var::Node), ty),
             None => Operand::Number(Code::Var(Var::Node)),
-        })
+        }
     }
 
-    fn member(
-        &self,
-        of: Operand,
-        name: &str,
-        find: fn(&dyn TypeSource, DebugTypeId, &str) -> Option<(u64, DebugTypeId)>,
-    ) -> Result<Operand, Reason> {
+    fn member(&self, of: Operand, name: &str, find: Find) -> Result<Operand, Reason> {
         let (at, ty) = match of {
             Operand::Place(at, ty) => (Some(at), ty),
             Operand::Type(ty) => (None, ty),

@@ -114,7 +114,7 @@ impl Walk {
     pub fn run(&self, memory: &dyn MemoryReader, at: Avma, visit: &mut Visit<'_>) -> Instance {
         let scope = Scope::new(memory, at);
         let not_one = Instance { trouble: Some(Trouble::NotOne), ..Instance::default() };
-        let Some(stated) = self.stated(&scope) else { return not_one };
+        let Ok(stated) = self.stated(&scope) else { return not_one };
         let mut probe = Sink::new(None, PROBE, stated);
         let probed = self.pieces(&scope, &mut probe);
         let is_one = match probed {
@@ -136,15 +136,14 @@ impl Walk {
         Instance { count, capacity, own_bytes: sink.own_bytes, blocks: sink.blocks, trouble }
     }
 
-    /// How many elements it says it has (`None`: it does not say), or `None` when its fields contradict each other.
-    fn stated(&self, scope: &Scope<'_>) -> Option<Option<u64>> {
-        if !self.checks.iter().all(|check| check.run(scope).is_some_and(|holds| holds != 0)) {
-            return None;
+    /// How many elements it says it has, if it says so; an error when its fields contradict each other.
+    fn stated(&self, scope: &Scope<'_>) -> Result<Option<u64>, Stop> {
+        for check in &self.checks {
+            if value(check, scope)? == 0 {
+                return Err(Stop::Broken(scope.get(Var::This)));
+            }
         }
-        match &self.count {
-            Some(count) => count.run(scope).map(Some),
-            None => Some(None),
-        }
+        self.count.as_ref().map(|count| value(count, scope)).transpose()
     }
 
     fn pieces(&self, scope: &Scope<'_>, sink: &mut Sink<'_, '_>) -> Result<(), Stop> {

@@ -263,26 +263,29 @@ impl<'t> Parser<'t> {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Box<Tree> {
-        Box::new(Tree::Name(text.to_owned()))
+    fn name(text: &str) -> Tree {
+        Tree::Name(text.to_owned())
+    }
+
+    fn binary(op: Op, a: Tree, b: Tree) -> Tree {
+        Tree::Binary(op, Box::new(a), Box::new(b))
     }
 
     #[test]
     fn operators_bind_as_in_c() {
-        let product = Tree::Binary(Op::Multiply, name("b"), name("c"));
-        assert_eq!(parse("a + b * c"), Ok(Tree::Binary(Op::Add, name("a"), Box::new(product))));
-        let left = Tree::Binary(Op::Subtract, name("a"), name("b"));
-        assert_eq!(parse("a-b-c"), Ok(Tree::Binary(Op::Subtract, Box::new(left), name("c"))));
+        let product = binary(Op::Multiply, name("b"), name("c"));
+        assert_eq!(parse("a + b * c"), Ok(binary(Op::Add, name("a"), product)));
+        let left = binary(Op::Subtract, name("a"), name("b"));
+        assert_eq!(parse("a-b-c"), Ok(binary(Op::Subtract, left, name("c"))));
     }
 
     #[test]
     fn paths_go_through_members_pointers_and_indices() {
-        let member = Tree::Member(name("_M_impl"), "_M_start".to_owned());
+        let member = Tree::Member(Box::new(name("_M_impl")), "_M_start".to_owned());
         assert_eq!(parse("_M_impl._M_start"), Ok(member.clone()));
         let target = Tree::Target(Box::new(member));
-        let behind = Tree::Member(Box::new(target), "next".to_owned());
-        assert_eq!(parse("_M_impl._M_start->next"), Ok(behind));
-        assert_eq!(parse("..size"), Ok(Tree::Nearest(name("self"), "size".to_owned())));
+        assert_eq!(parse("_M_impl._M_start->next"), Ok(Tree::Member(Box::new(target), "next".to_owned())));
+        assert_eq!(parse("..size"), Ok(Tree::Nearest(Box::new(name("self")), "size".to_owned())));
         assert!(matches!(parse("a[1 ? 2 : x.y]"), Ok(Tree::Index(..))));
     }
 

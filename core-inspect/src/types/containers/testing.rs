@@ -34,6 +34,11 @@ impl Types {
         self.push("", Some(8), DebugKind::Pointer { to: Some(to), is_reference: false })
     }
 
+    pub(super) fn array(&mut self, element: DebugTypeId, count: u64) -> DebugTypeId {
+        let size = self.size(element).map(|size| size * count);
+        self.push("", size, DebugKind::Array { element, count: Some(count) })
+    }
+
     /// A record; members without a name are bases or anonymous ones.
     pub(super) fn record(&mut self, name: &str, size: u64, members: &[(&str, u64, DebugTypeId)]) -> DebugTypeId {
         let member = |&(name, offset, ty): &(&str, u64, DebugTypeId)| {

@@ -119,10 +119,7 @@ impl Slots<'_> {
         for index in 0..self.count {
             let here = scope.with(Var::Index, index);
             let is_full = match self.control {
-                Some(control) => {
-                    let at = Code::Load(Box::new(control.at.clone()), control.width);
-                    value(&control.full, &here.with(Var::Control, value(&at, &here)?))? != 0
-                }
+                Some(control) => value(&control.full, &here.with(Var::Control, value(&control.load, &here)?))? != 0,
                 None => true,
             };
             if is_full {
