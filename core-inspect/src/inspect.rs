@@ -18,7 +18,7 @@ use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
 use crate::image::{Image, MemoryReader as _, OpenError, OpenOptions};
 use crate::process::{Libc, Module, Process, ProcessOptions};
-use crate::types::containers::Containers;
+use crate::types::containers::{Containers, RuleError};
 use crate::types::propagate::{self, TypedHeap, TypedView};
 use crate::types::{SymbolTables, TypeTable};
 use std::path::PathBuf;
@@ -80,6 +80,8 @@ pub struct InspectOptions {
     pub process: ProcessOptions,
     /// How conservative the graph is.
     pub graph: GraphOptions,
+    /// Files with rules for containers, which come before the shipped ones.
+    pub containers: Vec<PathBuf>,
 }
 
 /// Why nothing can be said.
@@ -92,6 +94,9 @@ pub enum InspectError {
     /// The graph cannot be built.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A file of rules for containers cannot be used.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
 }
 
 /// A core under inspection. Floors are computed when first asked for and kept; all answers come by reference.
@@ -129,8 +134,14 @@ impl<'p> Inspection<'p> {
     /// Opens a core and reads what ran; the heap is walked when it is asked for.
     ///
     /// # Errors
-    /// When the core cannot be opened.
+    /// When the core, or a file of rules, cannot be opened.
     pub fn open(options: InspectOptions, progress: &'p dyn Progress) -> Result<Self, InspectError> {
+        let containers = OnceLock::new();
+        if !options.containers.is_empty() {
+            let add = |rules: Containers, file: &PathBuf| rules.with_file(file);
+            let rules = options.containers.iter().rev().try_fold(Containers::shipped(), add)?;
+            containers.get_or_init(|| rules);
+        }
         progress.phase(Phase::Open);
         let mut image = Image::open(&options.core, &options.open)?;
         progress.phase(Phase::Process);
@@ -148,7 +159,7 @@ impl<'p> Inspection<'p> {
             heap: OnceLock::new(),
             graph: OnceLock::new(),
             reach: OnceLock::new(),
-            containers: OnceLock::new(),
+            containers,
             types: OnceLock::new(),
             typed: OnceLock::new(),
             dropped: OnceLock::new(),

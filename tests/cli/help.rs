@@ -10,6 +10,7 @@ const VERBS: [&str; 14] = [
     "types",
     "leaks",
     "chains",
+    "containers",
     "duplicates",
     "frames",
     "sites",

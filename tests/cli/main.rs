@@ -4,6 +4,7 @@
 
 mod address;
 mod chunks;
+mod containers;
 mod duplicates;
 mod errors;
 mod frames;

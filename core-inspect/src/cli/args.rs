@@ -65,6 +65,11 @@ pub enum Verb {
     ///
     /// Sort keys: bytes (descending), elements; by default what grows and holds most comes first.
     Chains(ChainsArgs),
+    /// List every container: elements, room, bytes, and the variable that it is in
+    ///
+    /// Collections that debug information leads to (vectors, lists, maps, hash tables, deques), walked by the rules of their
+    /// library and checked against their own count. Sort keys: bytes (default, descending), elements, capacity, waste.
+    Containers(ContainersArgs),
     /// Show chunks that hold the same: one string forty thousand times
     ///
     /// A row for each content that several used chunks have, texts compared up to their end, other chunks by all their
@@ -126,6 +131,9 @@ pub struct CommonArgs {
     /// Look for separate debug files under DIR (may be repeated)
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_dirs: Vec<PathBuf>,
+    /// Walk containers by the rules of FILE too (may be repeated); docs/containers.md says how to write them
+    #[arg(long, value_name = "FILE")]
+    pub containers: Vec<PathBuf>,
     /// Use N threads; the answer does not depend on it
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -297,6 +305,33 @@ pub struct ChainsArgs {
     /// Only those whose kind or element type matches REGEX
     #[arg(long = "type", value_name = "REGEX")]
     pub type_name: Option<String>,
+    /// Their form.
+    #[command(flatten)]
+    pub rows: RowsArgs,
+}
+
+/// Arguments of `containers`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect containers core.1234 ./server
+  core-inspect containers core.1234 ./server --kind list --min-elements 100
+  core-inspect containers core.1234 ./server --type 'std::vector' --sort waste --format csv
+
+A table has 30 rows unless --limit says otherwise; CSV and JSON have all.")]
+pub struct ContainersArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Only those whose type matches REGEX
+    #[arg(long = "type", value_name = "REGEX")]
+    pub type_name: Option<String>,
+    /// Only those of this kind: vector, deque, list, map, hash
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Only those with at least N elements
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_elements: u64,
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,

@@ -42,6 +42,7 @@ fn dispatch(typed: Cli) -> anyhow::Result<Exit> {
         Some(Verb::Types(args)) => commands::types::run(args, &progress),
         Some(Verb::Leaks(args)) => commands::leaks::run(args, &progress),
         Some(Verb::Chains(args)) => commands::chains::run(args, &progress),
+        Some(Verb::Containers(args)) => commands::containers::run(args, &progress),
         Some(Verb::Duplicates(args)) => commands::duplicates::run(args, &progress),
         Some(Verb::Waste(args)) => commands::waste::run(args, &progress),
         Some(Verb::Sites(args)) => commands::sites::run(args, &progress),

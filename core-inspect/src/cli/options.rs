@@ -20,6 +20,8 @@ pub struct Target {
     pub sysroot: Option<PathBuf>,
     /// Where separate debug files are.
     pub debug_dirs: Vec<PathBuf>,
+    /// Files of rules for containers.
+    pub containers: Vec<PathBuf>,
     /// How many threads to use; all when `None`.
     pub threads: Option<usize>,
     /// When to add colour.
@@ -105,8 +107,8 @@ impl Target {
             (false, true) => Talk::Verbose,
             (false, false) => Talk::Normal,
         };
-        let CommonArgs { sysroot, debug_dirs, threads, color: colour, .. } = common;
-        Ok(Self { core, binary, sysroot, debug_dirs, threads, colour, talk })
+        let CommonArgs { sysroot, debug_dirs, containers, threads, color: colour, .. } = common;
+        Ok(Self { core, binary, sysroot, debug_dirs, containers, threads, colour, talk })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::report::human;
 use crate::report::look::Look;
 use crate::report::model::{Report, Suspect};
 use crate::report::units::bytes;
+use crate::types::propagate::TypedView;
 use anyhow::{Context, Result, bail};
 use regex::Regex;
 use std::borrow::Cow;
@@ -113,6 +114,11 @@ impl<'p> Session<'p> {
         }
     }
 
+    /// What debug information says about the heap.
+    pub(super) fn typed(&self) -> Option<TypedView<'_>> {
+        self.inspection.typed()
+    }
+
     pub(super) fn report(&self) -> Result<Report> {
         Ok(page::report(&self.sources(), self.suspects()?, &self.problems()))
     }
@@ -189,6 +195,7 @@ fn options(target: &Target) -> InspectOptions {
     let mut options = InspectOptions { core: target.core.clone(), ..InspectOptions::default() };
     options.process.binary.clone_from(&target.binary);
     options.process.sysroot.clone_from(&target.sysroot);
+    options.containers.clone_from(&target.containers);
     options.process.debug_dirs.clone_from(&target.debug_dirs);
     options.process.debuginfod_caches = super::debuginfod::caches();
     options

@@ -53,6 +53,62 @@ pub struct LeaksAnswer {
     pub leaks: Vec<LeakRow>,
 }
 
+/// `containers`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ContainersAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All containers that pass, also those that `--limit` cut off.
+    pub total: ContainerTotal,
+    /// The rows.
+    pub containers: Vec<ContainerRow>,
+}
+
+/// Sums over containers.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct ContainerTotal {
+    /// How many.
+    pub containers: u64,
+    /// Those without elements.
+    pub empty: u64,
+    /// Elements of all.
+    pub elements: u64,
+    /// Bytes of their blocks.
+    pub bytes: u64,
+    /// Bytes of these that wait for elements.
+    pub waste_bytes: u64,
+    /// Containers that are not told one by one, since there are too many.
+    pub left_out: u64,
+}
+
+/// One container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ContainerRow {
+    /// `vector`, `deque`, `list`, `map` or `hash`, whatever its library calls it.
+    pub kind: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// The type of its elements, or those of key and value.
+    pub element_type: String,
+    /// How many elements.
+    pub elements: u64,
+    /// How many fit into its blocks, where it has such a number.
+    pub capacity: Option<u64>,
+    /// Bytes of its blocks as laid out, without those of the elements' own blocks.
+    pub bytes: u64,
+    /// Bytes of these that wait for elements.
+    pub waste_bytes: u64,
+    /// Its address.
+    pub address: Hex,
+    /// How the program gets to it: `g_server.pending_`.
+    pub owner: String,
+    /// Where the variable that leads to it is declared.
+    pub declared: Option<String>,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
+}
+
 /// `duplicates`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct DuplicatesAnswer {

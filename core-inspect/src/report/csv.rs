@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::{DuplicateRow, FrameRow, RefRow, SiteRow, ThreadFramesRow, WasteBlock};
+use super::answers::{ContainerRow, DuplicateRow, FrameRow, RefRow, SiteRow, ThreadFramesRow, WasteBlock};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -121,6 +121,26 @@ pub fn chains(out: &mut impl Write, rows: &[Suspect]) -> io::Result<()> {
                 row.first.0.to_string(),
                 row.signs.join(" "),
             ],
+        )?;
+    }
+    Ok(())
+}
+
+/// `containers` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn containers(out: &mut impl Write, rows: &[ContainerRow]) -> io::Result<()> {
+    out.write_all(b"kind,type,element_type,elements,capacity,bytes,waste_bytes,address,owner,declared,trouble\n")?;
+    for row in rows {
+        let ContainerRow { kind, type_name, element_type, owner, declared, trouble, .. } = row.clone();
+        let [elements, bytes, waste] = [row.elements, row.bytes, row.waste_bytes].map(|n| n.to_string());
+        let capacity = row.capacity.map(|n| n.to_string()).unwrap_or_default();
+        let address = row.address.0.to_string();
+        let (declared, trouble) = (declared.unwrap_or_default(), trouble.unwrap_or_default());
+        line(
+            out,
+            [kind, type_name, element_type, elements, capacity, bytes, waste, address, owner, declared, trouble],
         )?;
     }
     Ok(())

@@ -207,6 +207,37 @@ pub(super) fn leaks_answer() -> LeaksAnswer {
     }
 }
 
+pub(super) fn containers_answer() -> ContainersAnswer {
+    let row = |owner: &str, elements: u64, trouble: Option<&str>| ContainerRow {
+        kind: s("list"),
+        type_name: s("std::list<Request*>"),
+        element_type: s("Request*"),
+        elements,
+        capacity: Some(elements + 64),
+        bytes: elements * 48,
+        waste_bytes: 768,
+        address: hex(0x5581_f0c2_a2b0),
+        owner: s(owner),
+        declared: Some(s("rpc_server.cc:41")),
+        trouble: trouble.map(s),
+    };
+    ContainersAnswer {
+        schema_version: SCHEMA_VERSION,
+        total: ContainerTotal {
+            containers: 2,
+            empty: 0,
+            elements: 40_031,
+            bytes: 1_921_488,
+            waste_bytes: 1_536,
+            left_out: 0,
+        },
+        containers: vec![
+            row("g_server.pending_", 40_000, None),
+            row("g_server.done_", 31, Some("it says 31 elements, and has 30")),
+        ],
+    }
+}
+
 pub(super) fn duplicates_answer() -> DuplicatesAnswer {
     let row = |kind: &str, copies, contents: Option<&str>| DuplicateRow {
         kind: s(kind),

@@ -50,6 +50,7 @@ fn the_docs_list_every_field_and_no_other() {
     compare("The page", &sample::report());
     compare("types", &sample::types_answer());
     compare("leaks", &sample::leaks_answer());
+    compare("containers", &sample::containers_answer());
     compare("duplicates", &sample::duplicates_answer());
     compare("waste", &sample::waste_answer());
     compare("frames", &sample::frames_answer());

@@ -4,6 +4,7 @@ pub(super) mod chains;
 pub(super) mod chunk;
 pub(super) mod chunks;
 pub(super) mod completions;
+pub(super) mod containers;
 pub(super) mod duplicates;
 pub(super) mod frames;
 pub(super) mod info;

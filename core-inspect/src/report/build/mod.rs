@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod allocators;
+pub mod containers;
 pub mod duplicates;
 pub mod frames;
 pub mod leaks;

@@ -4,6 +4,7 @@
 mod address;
 mod chunks;
 mod confidence;
+mod containers;
 mod duplicates;
 mod frames;
 mod head;
@@ -19,6 +20,7 @@ mod waste;
 pub use address::{chunk, path, refs};
 pub use chunks::ChunkLines;
 pub use confidence::warnings;
+pub use containers::containers;
 pub use duplicates::duplicates;
 pub use frames::frames;
 pub use info::info;

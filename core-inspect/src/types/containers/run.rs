@@ -73,6 +73,8 @@ pub struct Instance {
     pub own_bytes: u64,
     /// How many blocks.
     pub blocks: u64,
+    /// Bytes of its blocks that wait for elements: its capacity without its elements.
+    pub waste_bytes: u64,
     /// What is wrong with it.
     pub trouble: Option<Trouble>,
 }
@@ -125,7 +127,11 @@ impl Walk {
             return not_one;
         }
         let mut sink = Sink::new(Some(visit), u64::MAX, stated);
-        let end = self.pieces(&scope, &mut sink).and_then(|()| sink.flush());
+        let end = match self.pieces(&scope, &mut sink) {
+            Err(Stop::Asked) => Err(Stop::Asked),
+            // What was found before the damage is told too.
+            end => sink.flush().and(end),
+        };
         let count = sink.count;
         let trouble = match end {
             Err(Stop::Broken(at)) => Some(Trouble::Broken(Avma(at))),
@@ -133,7 +139,18 @@ impl Walk {
             Ok(()) => stated.filter(|&stated| stated != count).map(|stated| Trouble::Count { stated, found: count }),
         };
         let capacity = self.capacity.as_ref().and_then(|capacity| capacity.run(&scope)).or(sink.capacity);
-        Instance { count, capacity, own_bytes: sink.own_bytes, blocks: sink.blocks, trouble }
+        let spare = capacity.unwrap_or(count).saturating_sub(count);
+        let waste_bytes = if sink.blocks > 0 { self.slots_bytes(spare) } else { 0 };
+        Instance { count, capacity, own_bytes: sink.own_bytes, blocks: sink.blocks, waste_bytes, trouble }
+    }
+
+    /// Bytes that so many places for elements take; 0 where each element has a block of its own.
+    fn slots_bytes(&self, slots: u64) -> u64 {
+        match &self.plan {
+            Plan::Contiguous { bits: Some(bits), .. } => slots.saturating_mul(*bits) / 8,
+            Plan::Contiguous { stride, .. } | Plan::Indexed { stride, .. } => slots.saturating_mul(*stride),
+            _ => 0,
+        }
     }
 
     /// How many elements it says it has, if it says so; an error when its fields contradict each other.

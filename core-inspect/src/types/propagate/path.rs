@@ -12,7 +12,7 @@ use super::typing::{Shape, Typing};
 use crate::base::{Avma, WordSize};
 use crate::debuginfo::{DebugTypeId, TypeSource};
 use crate::heap::{ChunkId, ChunkTable};
-use crate::types::containers::{Containers, Kind};
+use crate::types::containers::{Containers, Kind, Walk};
 use std::fmt::Write as _;
 
 /// Links of a path that are kept: those next to the variable.
@@ -80,6 +80,11 @@ impl<'a> TypedView<'a> {
     /// The name of a type, as reports have it.
     pub fn name(&self, ty: DebugTypeId) -> String {
         type_name(self.types, ty)
+    }
+
+    /// How containers of a type are walked.
+    pub fn walk(&self, ty: DebugTypeId) -> Option<Walk> {
+        self.containers.compile(self.types, self.word, ty).ok()
     }
 
     /// How the program gets to a chunk; `None` when nothing typed leads to it.
@@ -213,7 +218,7 @@ impl<'a> TypedView<'a> {
             Parent::Root(root) => member_at(self.types, self.containers, self.word, self.root(root)?.ty, offset).ty,
             Parent::Chunk(chunk) => self.member(chunk, offset)?.ty,
         };
-        self.containers.compile(self.types, self.word, ty).ok().map(|walk| walk.kind())
+        self.walk(ty).map(|walk| walk.kind())
     }
 
     /// Which element of the chunk an offset is in, the type of that, and the offset in it.

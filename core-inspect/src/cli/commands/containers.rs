@@ -1,0 +1,83 @@
+//! `containers`: every container, and how well it is filled.
+
+use crate::cli::args::ContainersArgs;
+use crate::cli::exit::Exit;
+use crate::cli::options::{Format, Order, Rows, SortKey, Target, pattern};
+use crate::cli::progress::Display;
+use crate::cli::session::{Depth, Session};
+use crate::cli::style;
+use crate::report::build::containers::Listed;
+use crate::report::{csv, human, json};
+use crate::types::containers::Kind;
+use crate::types::propagate::ContainerAt;
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+
+/// What containers can be sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Key {
+    Bytes,
+    Elements,
+    Capacity,
+    Waste,
+}
+
+const KEYS: [SortKey<Key>; 4] = [
+    ("bytes", Key::Bytes, true),
+    ("elements", Key::Elements, true),
+    ("capacity", Key::Capacity, true),
+    ("waste", Key::Waste, true),
+];
+
+const KINDS: [Kind; 5] = [Kind::Vector, Kind::Deque, Kind::List, Kind::Map, Kind::Hash];
+
+/// Rows of a table for people, unless they ask for more.
+const SHOWN: usize = 30;
+
+pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Exit> {
+    let rows = Rows::new(&args.rows, &KEYS)?;
+    let type_name = pattern(args.type_name.as_deref())?;
+    let kind = args.kind.as_deref().map(kind).transpose()?;
+    let session = Session::open(progress, Target::new(args.core)?, Depth::Types)?;
+    session.require_heap()?;
+    let view = session.typed().context("there is no debug information: containers are known by their types")?;
+    let mut listed = Listed::new(view, |container| {
+        let is_named = type_name.as_ref().is_none_or(|regex| regex.is_match(&view.name(container.site.ty)));
+        let is_kind = kind.is_none_or(|kind| view.walk(container.site.ty).is_some_and(|walk| walk.kind() == kind));
+        container.instance.count >= args.min_elements && is_named && is_kind
+    });
+    sort(&mut listed.found, rows.order);
+    let is_table = rows.format == Format::Table;
+    let answer = listed.answer(if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
+    let mut out = style::stdout();
+    match rows.format {
+        Format::Csv => csv::containers(&mut out, &answer.containers)?,
+        Format::Json => json::write(&mut out, &answer)?,
+        Format::Table => out.write_all(human::containers(&answer, session.look()).as_bytes())?,
+    }
+    out.flush()?;
+    session.tell_warnings();
+    Ok(Exit::Done)
+}
+
+fn kind(word: &str) -> Result<Kind> {
+    match KINDS.into_iter().find(|kind| kind.as_str() == word) {
+        Some(kind) => Ok(kind),
+        None => bail!("--kind {word}: one of {} was expected", KINDS.map(Kind::as_str).join(", ")),
+    }
+}
+
+/// Containers come with the most bytes first; equal keys stay so.
+fn sort(found: &mut [&ContainerAt], order: Option<Order<Key>>) {
+    let Some(order) = order else { return };
+    found.sort_by(|a, b| {
+        let (a, b) = (&a.instance, &b.instance);
+        let by_key = match order.key {
+            Key::Bytes => a.own_bytes.cmp(&b.own_bytes),
+            Key::Elements => a.count.cmp(&b.count),
+            Key::Capacity => a.capacity.cmp(&b.capacity),
+            Key::Waste => a.waste_bytes.cmp(&b.waste_bytes),
+        };
+        if order.descending { by_key.reverse() } else { by_key }
+    });
+}
