@@ -41,11 +41,10 @@ pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Ex
     let session = Session::open(progress, Target::new(args.core)?, Depth::Types)?;
     session.require_heap()?;
     let view = session.typed().context("there is no debug information: containers are known by their types")?;
-    let mut listed = Listed::new(view, |container| {
-        let is_named = type_name.as_ref().is_none_or(|regex| regex.is_match(&view.name(container.site.ty)));
-        let is_kind = kind.is_none_or(|kind| view.walk(container.site.ty).is_some_and(|walk| walk.kind() == kind));
-        container.instance.count >= args.min_elements && is_named && is_kind
-    });
+    let passes = |name: &str, of: Kind| {
+        kind.is_none_or(|kind| kind == of) && type_name.as_ref().is_none_or(|regex| regex.is_match(name))
+    };
+    let mut listed = Listed::new(view, args.min_elements, passes);
     sort(&mut listed.found, rows.order);
     let is_table = rows.format == Format::Table;
     let answer = listed.answer(if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });

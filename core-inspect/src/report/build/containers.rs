@@ -1,24 +1,42 @@
 //! Containers in rows.
 
+use crate::base::FastMap;
+use crate::debuginfo::DebugTypeId;
 use crate::report::answers::{ContainerRow, ContainerTotal, ContainersAnswer};
 use crate::report::model::{Hex, SCHEMA_VERSION};
-use crate::types::containers::Trouble;
+use crate::types::containers::{Kind, Trouble};
 use crate::types::propagate::{ContainerAt, TypedView};
 
 /// Containers that pass, not yet as rows: there may be millions.
 #[derive(Debug)]
 pub struct Listed<'a> {
     view: TypedView<'a>,
+    types: FastMap<DebugTypeId, Words>,
     /// They, those with the most bytes first.
     pub found: Vec<&'a ContainerAt>,
 }
 
+/// A container type in words.
+#[derive(Debug)]
+struct Words {
+    kind: Kind,
+    name: String,
+    elements: String,
+}
+
 impl<'a> Listed<'a> {
-    /// Those for which `passes` says yes.
-    pub fn new(view: TypedView<'a>, passes: impl Fn(&ContainerAt) -> bool) -> Self {
-        let mut found: Vec<_> = view.typed.instances.all().iter().filter(|container| passes(container)).collect();
+    /// Those with at least so many elements and whose type, by name and kind, passes.
+    pub fn new(view: TypedView<'a>, min_elements: u64, passes: impl Fn(&str, Kind) -> bool) -> Self {
+        let instances = &view.typed.instances;
+        let words = |&ty: &DebugTypeId| Some((ty, Words::of(&view, ty)?));
+        let mut types: FastMap<_, _> = instances.tallies().keys().filter_map(words).collect();
+        types.retain(|_, words| passes(&words.name, words.kind));
+        let is_found = |container: &&ContainerAt| {
+            container.instance.count >= min_elements && types.contains_key(&container.site.ty)
+        };
+        let mut found: Vec<_> = instances.all().iter().filter(is_found).collect();
         found.sort_by(|a, b| b.instance.own_bytes.cmp(&a.instance.own_bytes));
-        Self { view, found }
+        Self { view, types, found }
     }
 
     /// The answer with the first `limit` rows.
@@ -31,20 +49,19 @@ impl<'a> Listed<'a> {
             total.bytes = total.bytes.saturating_add(instance.own_bytes);
             total.waste_bytes = total.waste_bytes.saturating_add(instance.waste_bytes);
         }
-        let containers = self.found.iter().take(limit).map(|container| self.row(container)).collect();
+        let containers = self.found.iter().take(limit).filter_map(|container| self.row(container)).collect();
         ContainersAnswer { schema_version: SCHEMA_VERSION, total, containers }
     }
 
-    fn row(&self, container: &ContainerAt) -> ContainerRow {
+    fn row(&self, container: &ContainerAt) -> Option<ContainerRow> {
         let ContainerAt { site, instance } = container;
-        let walk = self.view.walk(site.ty);
+        let words = self.types.get(&site.ty)?;
         let owned = self.view.path_to(site.origin);
         let root = owned.root.and_then(|root| self.view.root(root));
-        let elements = walk.iter().flat_map(|walk| walk.elements());
-        ContainerRow {
-            kind: walk.as_ref().map_or("", |walk| walk.kind().as_str()).to_owned(),
-            type_name: self.view.name(site.ty),
-            element_type: elements.map(|element| self.view.name(element.ty)).collect::<Vec<_>>().join(", "),
+        Some(ContainerRow {
+            kind: words.kind.as_str().to_owned(),
+            type_name: words.name.clone(),
+            element_type: words.elements.clone(),
             elements: instance.count,
             capacity: instance.capacity,
             bytes: instance.own_bytes,
@@ -53,7 +70,15 @@ impl<'a> Listed<'a> {
             owner: owned.text,
             declared: root.and_then(|root| root.declared.as_ref()).map(ToString::to_string),
             trouble: instance.trouble.map(trouble),
-        }
+        })
+    }
+}
+
+impl Words {
+    fn of(view: &TypedView<'_>, ty: DebugTypeId) -> Option<Self> {
+        let walk = view.walk(ty)?;
+        let elements: Vec<_> = walk.elements().iter().map(|element| view.name(element.ty)).collect();
+        Some(Self { kind: walk.kind(), name: view.name(ty), elements: elements.join(", ") })
     }
 }
 
