@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Error, Result};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use core_inspect::{InspectOptions, Inspection};
@@ -16,11 +17,16 @@ use core_inspect_testkit::{Dump, Fixture};
 const RUNS: usize = 3;
 /// Says to this program, run by itself, to take the census of a core and end.
 const CENSUS: &str = "CORE_INSPECT_BENCH_CENSUS";
+/// Says to it to build the graph of a core, then the dominator tree, and what the tree alone cost.
+const DOMINATORS: &str = "CORE_INSPECT_BENCH_DOMINATORS";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its table")]
 fn main() -> ExitCode {
     if let Some(core) = std::env::var_os(CENSUS) {
         return census(core.as_ref());
+    }
+    if let Some(core) = std::env::var_os(DOMINATORS) {
+        return dominators(core.as_ref());
     }
     match table() {
         Ok(table) => {
@@ -45,6 +51,50 @@ fn census(core: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Prints CPU seconds, wall seconds and the most anonymous memory above what the graph left.
+#[expect(clippy::print_stdout, reason = "numbers for the process that started this one")]
+fn dominators(core: &Path) -> ExitCode {
+    let options = InspectOptions { core: core.into(), ..InspectOptions::default() };
+    let Ok(inspection) = Inspection::open(options, &()) else { return ExitCode::FAILURE };
+    if inspection.graph().is_err() {
+        return ExitCode::FAILURE;
+    }
+    let anonymous = || anonymous_of("self").unwrap_or_default();
+    let (before, cpu_before, start) = (anonymous(), cpu_of_this(), Instant::now());
+    let (peak, is_over) = (AtomicU64::new(before), AtomicBool::new(false));
+    let is_done = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                peak.fetch_max(anonymous(), Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let is_done = inspection.retained().is_ok();
+        is_over.store(true, Relaxed);
+        is_done
+    });
+    let (cpu, wall) = (cpu_of_this() - cpu_before, start.elapsed().as_secs_f64());
+    println!("{cpu} {wall} {}", peak.into_inner() - before);
+    if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// User and system time, which the kernel counts in hundredths of a second.
+fn cpu_of_this() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// The tree alone, by a process that had the graph before.
+fn tree(core: &Path) -> Result<Cost> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.env(DOMINATORS, core).stderr(Stdio::inherit()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [cpu, wall, anonymous] = numbers[..] else { return Err(Error::other(format!("no dominators: {text}"))) };
+    Ok(Cost { cpu, wall, anonymous: anonymous as u64 })
+}
+
 /// What one process took.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
@@ -66,6 +116,7 @@ fn table() -> Result<String> {
     let cat = least(|| measure(Command::new("cat").arg(&dump.core), Stdio::null()))?;
     let census = least(|| measure(&mut census_of(&dump.core, 1)?, Stdio::null()))?;
     let census_two = least(|| measure(&mut census_of(&dump.core, 2)?, Stdio::null()))?;
+    let tree = least(|| tree(&dump.core))?;
     let (one, page_one) = page(&dump, 1)?;
     let (two, page_two) = page(&dump, 2)?;
     if page_one != page_two {
@@ -79,6 +130,7 @@ fn table() -> Result<String> {
         ("`cat core > /dev/null`", cat),
         ("census, one thread", census),
         ("census, two threads", census_two),
+        ("dominators, after the graph", tree),
         ("page, one thread", one),
         ("page, two threads", two),
     ];
@@ -166,7 +218,11 @@ fn measure(command: &mut Command, stdout: Stdio) -> Result<Cost> {
 /// What the shell's child has now, by its `RssAnon`; the mapped core is not in it.
 fn anonymous_of_child(shell: u32) -> Option<u64> {
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).ok()?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", children.split_whitespace().next()?)).ok()?;
+    anonymous_of(children.split_whitespace().next()?)
+}
+
+fn anonymous_of(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?.split_whitespace().next()?;
     Some(kib.parse::<u64>().ok()? * 1024)
 }

@@ -1,11 +1,12 @@
 //! The one file that knows the order of the floors: a core goes in, an [`Inspection`] answers questions, each floor
 //! computed when it is first asked for.
 
-use crate::analysis::View;
 use crate::analysis::in_progress::{self, ThreadHolds};
 use crate::analysis::leaks::{self, LeakGroup};
+use crate::analysis::places::{Nested, Places};
 use crate::analysis::suspects::{self, SuspectOptions, Suspects};
-use crate::base::{Avma, Evidence, Problem, Svma};
+use crate::analysis::{Retained, View, owners};
+use crate::base::{AddrRange, Avma, Evidence, Problem, Svma};
 use crate::debuginfo::calls::Calls;
 use crate::debuginfo::dwarf::{DebugInfo, Wanted};
 use crate::debuginfo::frames::{self, Frames};
@@ -13,7 +14,7 @@ use crate::debuginfo::lines::{InlinedLine, lines};
 use crate::debuginfo::model::Frame;
 use crate::debuginfo::store::FIRST_ADDED;
 use crate::debuginfo::{DebugStore, Symbols};
-use crate::graph::{Dropped, Graph, GraphError, GraphOptions, Reach, Resolver};
+use crate::graph::{Dominators, Dropped, Graph, GraphError, GraphOptions, Reach, Resolver, RootKind};
 use crate::heap::Heap;
 use crate::heap::ptmalloc::Known;
 use crate::image::{Image, MemoryReader as _, OpenError, OpenOptions};
@@ -38,6 +39,8 @@ pub enum Phase {
     Graph,
     /// Marking what is reachable.
     Reach,
+    /// Finding who alone holds what.
+    Dominators,
     /// Naming what chunks hold.
     Types,
     /// Looking for lists, trees and what holds most.
@@ -53,6 +56,7 @@ impl Phase {
             Self::Heap => "walking the heap",
             Self::Graph => "scanning for references",
             Self::Reach => "marking what is reachable",
+            Self::Dominators => "finding who alone holds what",
             Self::Types => "naming types",
             Self::Analysis => "looking for what holds most",
         }
@@ -115,6 +119,7 @@ pub struct Inspection<'p> {
     graph: OnceLock<Graph>,
     reach: OnceLock<Reach>,
     containers: OnceLock<Containers>,
+    retained: OnceLock<Retained>,
     types: OnceLock<TypeTable>,
     typed: OnceLock<TypedHeap>,
     dropped: OnceLock<Dropped>,
@@ -160,6 +165,7 @@ impl<'p> Inspection<'p> {
             graph: OnceLock::new(),
             reach: OnceLock::new(),
             containers,
+            retained: OnceLock::new(),
             types: OnceLock::new(),
             typed: OnceLock::new(),
             dropped: OnceLock::new(),
@@ -271,6 +277,24 @@ impl<'p> Inspection<'p> {
             self.progress.phase(Phase::Reach);
             Reach::compute(graph, &self.heap().chunks)
         }))
+    }
+
+    /// Who alone keeps what alive: the dominator tree over the owners of roots and all chunks that they reach.
+    ///
+    /// # Errors
+    /// As [`Inspection::graph`].
+    pub fn retained(&self) -> Result<&Retained, InspectError> {
+        if let Some(retained) = self.retained.get() {
+            return Ok(retained);
+        }
+        let graph = self.graph()?;
+        self.progress.phase(Phase::Dominators);
+        let (memory, containers) = (&self.image.memory, self.containers());
+        let places = Places::new(memory, &self.process, self.debug_store(), self.frames(), containers);
+        let word_bytes = self.process.arch.word_size().bytes();
+        let (owners, named) = owners::of_roots(graph, word_bytes, &mut AroundRoots { places, inspection: self });
+        let tree = Dominators::compute(&graph.edges, &self.heap().chunks, &owners)?;
+        Ok(self.retained.get_or_init(|| Retained { tree, owners: named }))
     }
 
     /// What each chunk holds.
@@ -424,6 +448,23 @@ impl<'p> Inspection<'p> {
         all.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
         all.dedup();
         all
+    }
+}
+
+/// What is around root words: debug information first, symbols where it has nothing.
+struct AroundRoots<'a> {
+    places: Places<'a>,
+    inspection: &'a Inspection<'a>,
+}
+
+impl owners::Surroundings for AroundRoots<'_> {
+    fn places(&mut self, root: RootKind, at: Avma) -> Nested {
+        self.places.around(root, at)
+    }
+
+    fn symbol(&self, at: Avma) -> Option<AddrRange> {
+        let symbol = self.inspection.symbols.lookup(&self.inspection.process, at)?;
+        AddrRange::sized(at.wrapping_sub(symbol.offset), symbol.size)
     }
 }
 

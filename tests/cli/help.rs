@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 17] = [
     "chunks",
     "types",
     "leaks",
@@ -15,6 +15,8 @@ const VERBS: [&str; 14] = [
     "frames",
     "sites",
     "waste",
+    "dominators",
+    "owners",
     "chunk",
     "refs",
     "path",

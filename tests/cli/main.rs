@@ -5,6 +5,7 @@
 mod address;
 mod chunks;
 mod containers;
+mod dominators;
 mod duplicates;
 mod errors;
 mod frames;

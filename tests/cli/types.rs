@@ -14,7 +14,7 @@ fn the_requests_are_counted() {
 #[test]
 fn rows_come_with_the_most_bytes_first_unless_asked_otherwise() {
     let text = run_on(Some("types"), server(), &["--format", "csv"]).done();
-    assert!(text.starts_with("name,chunks,bytes,share,evidence\n"), "{text}");
+    assert!(text.starts_with("name,chunks,bytes,share,evidence,retained_bytes\n"), "{text}");
     let answer = |more: &[&str]| {
         let words = [&["--format", "json"], more].concat();
         let answer = json(&run_on(Some("types"), server(), &words).done());

@@ -14,6 +14,9 @@ pub mod held;
 pub mod in_progress;
 pub mod leaks;
 pub mod links;
+pub mod owners;
+pub mod places;
+pub mod retained;
 pub mod shapes;
 pub mod sites;
 mod storage;
@@ -21,4 +24,5 @@ pub mod suspects;
 pub mod view;
 pub mod waste;
 
+pub use retained::Retained;
 pub use view::View;

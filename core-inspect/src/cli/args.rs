@@ -54,7 +54,7 @@ pub enum Verb {
     Chunks(ChunksArgs),
     /// Count chunks by what they are
     ///
-    /// Used chunks that pass the filters. Sort keys: bytes (default, descending), chunks, name.
+    /// Used chunks that pass the filters. Sort keys: bytes (default, descending), chunks, name, retained.
     Types(TypesArgs),
     /// Show what nothing refers to any more
     ///
@@ -90,6 +90,17 @@ pub enum Verb {
     /// What only a thread's stack, registers and thread-local storage hold, the most first, and of that what only one of its
     /// calls holds. A table leaves out calls that hold nothing; CSV and JSON have all.
     Frames(FramesArgs),
+    /// Show who alone keeps what alive: owners and chunks by what they retain
+    ///
+    /// What a row retains would be free without it: itself, and all that every way from the roots leads to through it.
+    /// Chunks of one type that hang together (a list, a tree) are one row. What module data reaches counts for module data
+    /// only, not for stacks and registers that point into it. With filters: the topmost chunks that pass.
+    Dominators(DominatorsArgs),
+    /// Show which variables, threads and other roots hold the memory
+    ///
+    /// Root words of one variable are one owner; what several variables hold together has a row of its own. Without a symbol,
+    /// words beside each other are one owner.
+    Owners(OwnersArgs),
     /// Say what is at an address: chunk, state, type, neighbours, who refers to it
     #[command(override_usage = "core-inspect chunk [OPTIONS] CORE [BINARY] ADDR")]
     Chunk(AddressArgs),
@@ -256,7 +267,8 @@ pub struct ChunksArgs {
 #[command(after_help = "\
 Examples:
   core-inspect types core.1234 ./server
-  core-inspect types core.1234 --sort chunks --limit 10 --format csv")]
+  core-inspect types core.1234 --sort chunks --limit 10 --format csv
+  core-inspect types core.1234 ./server --retained --sort retained")]
 pub struct TypesArgs {
     /// The core.
     #[command(flatten)]
@@ -267,6 +279,61 @@ pub struct TypesArgs {
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,
+    /// Also what would be free without the chunks of a type (takes longer)
+    #[arg(long)]
+    pub retained: bool,
+}
+
+/// Arguments of `dominators`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect dominators core.1234 ./server
+  core-inspect dominators core.1234 ./server --depth 5 --min-share 0.1
+  core-inspect dominators core.1234 ./server --type Session --format csv")]
+pub struct DominatorsArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// Which chunks.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How much of the tree.
+    #[command(flatten)]
+    pub tree: TreeArgs,
+}
+
+/// Arguments of `owners`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  core-inspect owners core.1234 ./server
+  core-inspect owners core.1234 ./server --depth 1 --limit 10 --format json")]
+pub struct OwnersArgs {
+    /// The core.
+    #[command(flatten)]
+    pub core: CoreArgs,
+    /// How much of the tree.
+    #[command(flatten)]
+    pub tree: TreeArgs,
+}
+
+/// How much of a tree comes out, and how.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct TreeArgs {
+    /// Show N levels
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub depth: u32,
+    /// Print at most N rows of the first level
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Leave out what retains less than PERCENT of all
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    pub min_share: f64,
+    /// Form of the output
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
 }
 
 /// Arguments of `leaks`.

@@ -47,6 +47,8 @@ fn dispatch(typed: Cli) -> anyhow::Result<Exit> {
         Some(Verb::Waste(args)) => commands::waste::run(args, &progress),
         Some(Verb::Sites(args)) => commands::sites::run(args, &progress),
         Some(Verb::Frames(args)) => commands::frames::run(args, &progress),
+        Some(Verb::Dominators(args)) => commands::dominators::run(args, &progress),
+        Some(Verb::Owners(args)) => commands::owners::run(args, &progress),
         Some(Verb::Chunk(args)) => commands::chunk::run(args, &progress),
         Some(Verb::Refs(args)) => commands::refs::run(args, &progress),
         Some(Verb::Path(args)) => commands::path::run(args, &progress),

@@ -1,9 +1,12 @@
 //! What was meant: typed words become values that the commands use; every contradiction is found here, before a core is
 //! opened.
 
-use super::args::{AddressedArgs, ColourArg, CommonArgs, CoreArgs, FilterArgs, FormatArg, RowsArgs, TextFormatArg};
+use super::args::{
+    AddressedArgs, ColourArg, CommonArgs, CoreArgs, FilterArgs, FormatArg, RowsArgs, TextFormatArg, TreeArgs,
+};
 use crate::base::Avma;
 use crate::heap::{ArenaId, Place, State};
+use crate::report::build::tree::TreeOptions;
 use anyhow::{Context, Result, bail};
 use regex::Regex;
 use std::ffi::OsStr;
@@ -302,6 +305,25 @@ pub struct Order<K> {
     pub key: K,
     /// Whether the biggest comes first.
     pub descending: bool,
+}
+
+impl FilterArgs {
+    /// Whether any filter was typed.
+    pub fn is_given(&self) -> bool {
+        let words = [&self.type_name, &self.size, &self.state, &self.place, &self.arena, &self.reach];
+        words.iter().any(|word| word.is_some())
+    }
+}
+
+/// The meaning of a tree's options.
+///
+/// # Errors
+/// A share that is no percentage.
+pub fn tree_options(typed: &TreeArgs) -> Result<TreeOptions> {
+    if !(0.0..=100.0).contains(&typed.min_share) {
+        bail!("--min-share {}: not a percentage", typed.min_share);
+    }
+    Ok(TreeOptions { depth: typed.depth, limit: typed.limit, least_share: typed.min_share / 100.0 })
 }
 
 /// How rows come out, with the verb's own sort keys.

@@ -31,6 +31,8 @@ pub(super) enum Depth {
     Types,
     /// Chunks, their types, who refers to what, what is reachable.
     Graph,
+    /// Who alone holds what too, but no lists and containers.
+    Retained,
     /// Lists and containers too.
     Full,
 }
@@ -72,6 +74,9 @@ impl<'p> Session<'p> {
         if self.depth >= Depth::Graph {
             self.inspection.reach()?;
         }
+        if self.depth == Depth::Retained {
+            self.inspection.retained()?;
+        }
         Ok(())
     }
 
@@ -111,6 +116,7 @@ impl<'p> Session<'p> {
             graph: walked.then(|| inspection.graph().ok()).flatten(),
             reach: walked.then(|| inspection.reach().ok()).flatten(),
             types: typed.then(|| inspection.types()),
+            retained: (walked && self.depth == Depth::Retained).then(|| inspection.retained().ok()).flatten(),
         }
     }
 

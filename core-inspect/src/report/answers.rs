@@ -309,6 +309,50 @@ pub struct ChainsAnswer {
     pub chains: Vec<Suspect>,
 }
 
+/// `dominators` and `owners`.
+#[derive(Clone, PartialEq, Default, Debug, Serialize)]
+pub struct TreeAnswer {
+    /// [`super::model::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All chunks that roots reach.
+    pub total: Amount,
+    /// The rows, each right behind the one that it is below.
+    pub rows: Vec<RetainedRow>,
+}
+
+/// An owner, a chunk, or chunks of one type, and what only they keep alive.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RetainedRow {
+    /// How many rows it is below.
+    pub depth: u64,
+    /// `module-data`, `tls`, `stack`, `registers`, `ended-thread`, `unexplained`: an owner; `chunk`, `chunks`; `shared`: what
+    /// several owners hold together; `rest`: what is too small for a row.
+    pub kind: String,
+    /// What it is, in words.
+    pub name: String,
+    /// Where it starts; of several chunks, the first one.
+    pub address: Option<Hex>,
+    /// What the chunks are, or the variable's type where debug information has it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Where the variable is declared, or where the function in progress is: `rpc_server.cc:41`.
+    pub declared: Option<String>,
+    /// How many elements it has, where it is a container.
+    pub elements: Option<u64>,
+    /// How many chunks the row stands for; 1 for owners.
+    pub count: u64,
+    /// Their usable bytes.
+    pub shallow_bytes: u64,
+    /// Chunks that would be free without it, its own included.
+    pub retained_chunks: u64,
+    /// Usable bytes of those.
+    pub retained_bytes: u64,
+    /// Part of all that roots reach.
+    pub share: f64,
+    /// Whether memory accumulates here: it retains a tenth of all or more, and nothing below it has most of that.
+    pub accumulates: bool,
+}
+
 /// `chunk ADDR`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ChunkAnswer {
@@ -336,6 +380,10 @@ pub struct ChunkAnswer {
     pub reference_count: u64,
     /// The first of those.
     pub references: Vec<RefRow>,
+    /// What would be free without the chunk, itself included; `null` when no root reaches it.
+    pub retained: Option<Amount>,
+    /// Whom every way from the roots to the chunk goes through, from the owner down.
+    pub dominators: Vec<PathStep>,
 }
 
 /// One reference: a word of memory (or a register) that holds an address in a chunk.

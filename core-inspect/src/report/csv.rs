@@ -1,7 +1,7 @@
 //! Answers as CSV (RFC 4180 with `\n`): a header line, then a line a row. Chunk lines are put together by hand: there are
 //! tens of millions of them.
 
-use super::answers::{ContainerRow, DuplicateRow, FrameRow, RefRow, SiteRow, ThreadFramesRow, WasteBlock};
+use super::answers::{ContainerRow, DuplicateRow, FrameRow, RefRow, RetainedRow, SiteRow, ThreadFramesRow, WasteBlock};
 use super::model::{LeakRow, Suspect, TypeRow};
 use crate::base::Avma;
 use std::io::{self, Write};
@@ -78,10 +78,41 @@ fn line<const N: usize>(out: &mut impl Write, cells: [String; N]) -> io::Result<
 /// # Errors
 /// What `out` says.
 pub fn types(out: &mut impl Write, rows: &[TypeRow]) -> io::Result<()> {
-    out.write_all(b"name,chunks,bytes,share,evidence\n")?;
+    out.write_all(b"name,chunks,bytes,share,evidence,retained_bytes\n")?;
     for row in rows {
-        let TypeRow { name, chunks, bytes, share, evidence } = row.clone();
-        line(out, [name, chunks.to_string(), bytes.to_string(), share.to_string(), evidence])?;
+        let TypeRow { name, chunks, bytes, share, retained_bytes, evidence } = row.clone();
+        let retained = retained_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
+        line(out, [name, chunks.to_string(), bytes.to_string(), share.to_string(), evidence, retained])?;
+    }
+    Ok(())
+}
+
+/// `dominators` and `owners` as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn tree(out: &mut impl Write, rows: &[RetainedRow]) -> io::Result<()> {
+    let header = "depth,kind,name,address,type,declared,elements,count,shallow_bytes,retained_chunks,retained_bytes,share,accumulates";
+    writeln!(out, "{header}")?;
+    for row in rows {
+        line(
+            out,
+            [
+                row.depth.to_string(),
+                row.kind.clone(),
+                row.name.clone(),
+                row.address.map(|at| at.0.to_string()).unwrap_or_default(),
+                row.type_name.clone(),
+                row.declared.clone().unwrap_or_default(),
+                row.elements.map(|count| count.to_string()).unwrap_or_default(),
+                row.count.to_string(),
+                row.shallow_bytes.to_string(),
+                row.retained_chunks.to_string(),
+                row.retained_bytes.to_string(),
+                row.share.to_string(),
+                row.accumulates.to_string(),
+            ],
+        )?;
     }
     Ok(())
 }

@@ -236,6 +236,8 @@ pub struct TypeRow {
     pub bytes: u64,
     /// Part of all used bytes.
     pub share: f64,
+    /// Usable bytes that would be free without these chunks, where that was asked for.
+    pub retained_bytes: Option<u64>,
     /// How the type is known.
     pub evidence: String,
 }

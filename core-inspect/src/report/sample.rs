@@ -55,7 +55,7 @@ fn memory() -> Memory {
 }
 
 fn type_row(name: &str, chunks: u64, bytes: u64) -> TypeRow {
-    TypeRow { name: s(name), chunks, bytes, share: share(bytes, 7_600_000), evidence: s("rtti") }
+    TypeRow { name: s(name), chunks, bytes, share: share(bytes, 7_600_000), retained_bytes: None, evidence: s("rtti") }
 }
 
 pub(super) fn leak() -> LeakRow {
@@ -343,7 +343,39 @@ pub(super) fn chunk_answer() -> ChunkAnswer {
         referrers: vec![reference()],
         reference_count: 1,
         references: vec![reference()],
+        retained: Some(amount(3, 480)),
+        dominators: vec![step("module-data", "g_log in rpc_server", 1)],
     }
+}
+
+pub(super) fn tree_answer() -> TreeAnswer {
+    let row = |depth, kind: &str, name: &str, type_name: &str, count, bytes| RetainedRow {
+        depth,
+        kind: s(kind),
+        name: s(name),
+        address: Some(hex(0x5581_ef00_4040)),
+        type_name: s(type_name),
+        declared: Some(s("rpc_server.cc:41")),
+        elements: Some(20_000),
+        count,
+        shallow_bytes: if count > 1 { 480_000 } else { 0 },
+        retained_chunks: 80_000,
+        retained_bytes: bytes,
+        share: share(bytes, 7_600_000),
+        accumulates: depth == 0,
+    };
+    TreeAnswer {
+        schema_version: SCHEMA_VERSION,
+        total: amount(90_000, 7_600_000),
+        rows: vec![
+            row(0, "module-data", "g_server in rpc_server", "", 1, 6_396_313),
+            row(1, "chunks", "chunks 0x5581f0c2a2b0 …", "list node 24 B", 20_000, 6_396_000),
+        ],
+    }
+}
+
+fn step(kind: &str, name: &str, hops: u64) -> PathStep {
+    PathStep { kind: s(kind), name: s(name), address: Some(hex(0x10)), offset_bytes: Some(8), hops }
 }
 
 pub(super) fn refs_answer() -> RefsAnswer {
@@ -358,13 +390,6 @@ pub(super) fn refs_answer() -> RefsAnswer {
 }
 
 pub(super) fn path_answer() -> PathAnswer {
-    let step = |kind: &str, name: &str, hops| PathStep {
-        kind: s(kind),
-        name: s(name),
-        address: Some(hex(0x10)),
-        offset_bytes: Some(8),
-        hops,
-    };
     PathAnswer {
         schema_version: SCHEMA_VERSION,
         address: hex(0x5581_f0c2_a2b8),

@@ -56,6 +56,8 @@ fn the_docs_list_every_field_and_no_other() {
     compare("frames", &sample::frames_answer());
     compare("sites", &sample::sites_answer());
     compare("chains", &sample::chains_answer());
+    compare("dominators", &sample::tree_answer());
+    compare("owners", &sample::tree_answer());
     compare("chunk", &sample::chunk_answer());
     compare("refs", &sample::refs_answer());
     compare("path", &sample::path_answer());

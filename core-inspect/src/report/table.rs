@@ -3,6 +3,7 @@
 use super::look::{Look, clean, middle};
 use tabled::builder::Builder;
 use tabled::grid::util::string::get_string_width;
+use tabled::settings::formatting::TrimStrategy;
 use tabled::settings::object::Columns;
 use tabled::settings::peaker::{Peaker, PriorityMax};
 use tabled::settings::{Alignment, Format, Padding, Style};
@@ -101,6 +102,10 @@ impl Table {
         table.modify(Columns::first(), Padding::new(self.indent, GAP, 0, 0));
         for i in self.those(Fill::Number) {
             table.modify(Columns::one(i), Alignment::right());
+        }
+        // Names may be indented.
+        for i in self.those(Fill::Name) {
+            table.modify(Columns::one(i), TrimStrategy::None);
         }
         let excess = table.total_width().saturating_sub(GAP + page);
         for (i, width) in self.cuts(excess) {

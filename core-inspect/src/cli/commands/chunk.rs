@@ -12,7 +12,7 @@ use std::io::Write;
 
 pub(in crate::cli) fn run(args: AddressArgs, progress: &Display) -> Result<Exit> {
     let (target, at) = Target::with_address(args.core)?;
-    let session = Session::open(progress, target, Depth::Graph)?;
+    let session = Session::open(progress, target, Depth::Retained)?;
     let answer = session.sources().chunk_answer(at);
     let mut out = style::stdout();
     match Format::from(args.format) {

@@ -20,15 +20,21 @@ enum Key {
     Bytes,
     Chunks,
     Name,
+    Retained,
 }
 
-const KEYS: [SortKey<Key>; 3] =
-    [("bytes", Key::Bytes, true), ("chunks", Key::Chunks, true), ("name", Key::Name, false)];
+const KEYS: [SortKey<Key>; 4] = [
+    ("bytes", Key::Bytes, true),
+    ("chunks", Key::Chunks, true),
+    ("name", Key::Name, false),
+    ("retained", Key::Retained, true),
+];
 
 pub(in crate::cli) fn run(args: TypesArgs, progress: &Display) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Graph)?;
+    let depth = if args.retained { Depth::Retained } else { Depth::Graph };
+    let session = Session::open(progress, Target::new(args.core)?, depth)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -56,6 +62,7 @@ fn sort(rows: &mut [TypeRow], order: Option<Order<Key>>) {
             Key::Bytes => a.bytes.cmp(&b.bytes),
             Key::Chunks => a.chunks.cmp(&b.chunks),
             Key::Name => a.name.cmp(&b.name),
+            Key::Retained => a.retained_bytes.cmp(&b.retained_bytes),
         };
         if order.descending { by_key.reverse() } else { by_key }
     });

@@ -35,11 +35,20 @@ impl<'d> Children<'d> {
 
     /// Those that `node` dominates with nobody between, in no order that means anything, but always in the same.
     pub fn of(&self, node: Node) -> impl ExactSizeIterator<Item = Node> + '_ {
+        self.vertices(node).iter().map(|&vertex| node_of(vertex))
+    }
+
+    /// One of them.
+    pub fn get(&self, node: Node, index: u32) -> Option<Node> {
+        self.vertices(node).get(index as usize).map(|&vertex| node_of(vertex))
+    }
+
+    fn vertices(&self, node: Node) -> &[u32] {
         let range = self
             .tree
             .number(node)
             .map_or(0..0, |number| self.first[number as usize] as usize..self.first[number as usize + 1] as usize);
-        self.nodes[range].iter().map(|&vertex| node_of(vertex))
+        &self.nodes[range]
     }
 }
 

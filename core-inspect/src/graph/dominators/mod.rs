@@ -122,6 +122,29 @@ impl Dominators {
         std::iter::successors(self.parent(node), |&node| self.parent(node)).filter(|&node| node != Node::Root)
     }
 
+    /// The chunks for which `is_one` says yes and that no other such chunk dominates, in order.
+    pub fn topmost(&self, is_one: impl Fn(ChunkId) -> bool) -> Vec<ChunkId> {
+        // By number: whether it is one, or is below one. Dominators have lower numbers.
+        let mut covered = vec![false; self.vertices.len()];
+        let mut found = Vec::new();
+        for (number, (&vertex, &dominator)) in self.vertices.iter().zip(&self.dominators).enumerate().skip(1) {
+            let is_below = covered[dominator as usize];
+            let is_one = vertex & OWNER == 0 && is_one(ChunkId(vertex));
+            if is_one && !is_below {
+                found.push(ChunkId(vertex));
+            }
+            covered[number] = is_below || is_one;
+        }
+        for (&cell, id) in self.cells.iter().zip(0..) {
+            let holder = (cell & !LEAF) as usize;
+            if cell & LEAF != 0 && covered.get(holder) == Some(&false) && is_one(ChunkId(id)) {
+                found.push(ChunkId(id));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
     /// Bytes that this takes itself.
     pub fn own_bytes(&self) -> u64 {
         (self.cells.len() * 4 + self.owners.len() * 4 + self.vertices.len() * 20) as u64

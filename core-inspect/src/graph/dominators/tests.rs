@@ -108,6 +108,11 @@ impl Case {
         }
         let reached: BTreeSet<Node> = dominated.keys().copied().collect();
         assert_eq!(tree.retained(Node::Root, &table), bytes(&reached));
+        let is_one = |id: ChunkId| id.0.is_multiple_of(3);
+        let is_below = |id| tree.above(chunk(id)).any(|node| matches!(node, Node::Chunk(id) if is_one(id)));
+        let topmost = (0..self.rows.len() as u32).filter(|&id| id.is_multiple_of(3) && tree.reaches(ChunkId(id)));
+        let topmost: Vec<ChunkId> = topmost.filter(|&id| !is_below(id)).map(ChunkId).collect();
+        assert_eq!(tree.topmost(is_one), topmost);
         self.check_children(&tree, &table);
     }
 

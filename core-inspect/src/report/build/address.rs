@@ -1,13 +1,14 @@
 //! What is at an address, who refers to it, and how a root reaches it.
 
 use super::{Sources, above};
+use crate::analysis::owners::RootOwner;
 use crate::base::Avma;
 use crate::graph::paths::{Parents, Path, Step, referrers};
-use crate::graph::{Hop, Referrer, Resolver, Standing};
+use crate::graph::{Hop, Node, Referrer, Resolver, Standing};
 use crate::heap::{Chunk, ChunkId, State};
 use crate::image::memory::MemoryReader;
 use crate::report::answers::{ChunkAnswer, ChunkRow, PathAnswer, PathStep, RefRow, RefsAnswer};
-use crate::report::model::{Hex, SCHEMA_VERSION};
+use crate::report::model::{Amount, Hex, SCHEMA_VERSION};
 
 /// References that `chunk` lists; more is `refs`.
 const LISTED: usize = 10;
@@ -34,7 +35,60 @@ impl Sources<'_> {
             referrers: first(referrers, LISTED),
             reference_count: references.len() as u64,
             references: first(references, LISTED),
+            retained: chunk.and_then(|chunk| self.retained_by(chunk.id)),
+            dominators: chunk.map_or_else(Vec::new, |chunk| self.dominators_of(chunk.id)),
         }
+    }
+
+    fn retained_by(&self, id: ChunkId) -> Option<Amount> {
+        let (retained, heap) = (self.retained?, self.heap?);
+        let found = retained.tree.retained(Node::Chunk(id), &heap.chunks);
+        retained.tree.reaches(id).then_some(Amount { chunks: found.chunks, bytes: found.bytes })
+    }
+
+    /// From the owner down; of a run of chunks of one type the first and the last, and how many are between.
+    fn dominators_of(&self, id: ChunkId) -> Vec<PathStep> {
+        let Some(retained) = self.retained else { return Vec::new() };
+        let mut steps: Vec<PathStep> = Vec::new();
+        let mut run: Option<(u64, ChunkId, u64)> = None;
+        for node in retained.tree.above(Node::Chunk(id)) {
+            let same = match (node, run) {
+                (Node::Chunk(id), Some((kind, _, count))) if self.kind_of(id) == kind => Some((kind, id, count + 1)),
+                _ => None,
+            };
+            if same.is_some() {
+                run = same;
+                continue;
+            }
+            self.end_run(run.take(), &mut steps);
+            match node {
+                Node::Chunk(id) => {
+                    steps.push(self.hop(id, None));
+                    run = Some((self.kind_of(id), id, 0));
+                }
+                Node::Owner(id) if !retained.owner(id).is_module() => steps.push(self.owner_step(retained.owner(id))),
+                Node::Owner(_) | Node::Root => {}
+            }
+        }
+        self.end_run(run, &mut steps);
+        steps.reverse();
+        steps
+    }
+
+    /// The far end of a run of `(kind, last chunk, how many behind the first)`.
+    fn end_run(&self, run: Option<(u64, ChunkId, u64)>, steps: &mut Vec<PathStep>) {
+        let Some((_, last, count)) = run.filter(|run| run.2 > 0) else { return };
+        if count > 1 {
+            let name = self.run_name(last);
+            steps.push(PathStep { kind: "more".to_owned(), name, address: None, offset_bytes: None, hops: count - 1 });
+        }
+        steps.push(self.hop(last, None));
+    }
+
+    fn owner_step(&self, owner: &RootOwner) -> PathStep {
+        let named = self.owner(owner);
+        let address = (named.kind != "registers").then_some(Hex(owner.range.start));
+        PathStep { kind: named.kind.to_owned(), name: named.name, address, offset_bytes: None, hops: 1 }
     }
 
     /// The answer of `refs ADDR`.

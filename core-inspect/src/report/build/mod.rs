@@ -14,16 +14,18 @@ pub mod signals;
 pub mod sites;
 pub mod suspects;
 pub mod tally;
+pub mod tree;
 pub mod waste;
 
 use super::answers::ChunkRow;
 use super::model::{Hex, ProblemRow};
+use crate::analysis::Retained;
 use crate::base::{Avma, Problem, Severity};
 use crate::graph::{Graph, Reach, Standing};
-use crate::heap::{ArenaId, Chunk, ChunkId, Heap, State};
+use crate::heap::{ArenaId, Chunk, ChunkId, Heap, State, Totals};
 use crate::image::Image;
 use crate::process::Process;
-use crate::types::{SymbolTables, TypeTable};
+use crate::types::{SymbolTables, TypeId, TypeTable};
 use std::fmt;
 use std::path::Path;
 
@@ -48,6 +50,8 @@ pub struct Sources<'a> {
     pub reach: Option<&'a Reach>,
     /// What chunks are.
     pub types: Option<&'a TypeTable>,
+    /// Who alone holds what.
+    pub retained: Option<&'a Retained>,
 }
 
 impl fmt::Debug for Sources<'_> {
@@ -70,6 +74,12 @@ impl<'a> Sources<'a> {
     /// The name of a chunk's type; empty when it is free or types are not known.
     pub fn type_of(&self, id: ChunkId) -> &'a str {
         self.types.and_then(|types| types.name_of(id)).unwrap_or("")
+    }
+
+    /// What each type retains, by type id, where that was found out.
+    fn retained_by_type(&self) -> Option<Vec<Totals>> {
+        let (retained, types, heap) = (self.retained?, self.types?, self.heap?);
+        Some(retained.by_type(&heap.chunks, types.len(), |id| types.of(id).map(TypeId::index)))
     }
 
     /// `main`, the arena's number, or nothing.

@@ -2,11 +2,13 @@
 //! +0x18`.
 
 use super::{Sources, above, plus};
+use crate::analysis::owners::{OwnerKind, RootOwner};
+use crate::analysis::places::Place;
 use crate::base::{AddrRange, Avma};
 use crate::debuginfo::demangle::{demangle, shorten};
 use crate::graph::{RootKind, RootRef};
 use crate::heap::{Chunk, State};
-use crate::process::{Arch, Mapping, MappingKind};
+use crate::process::{Arch, Mapping, MappingKind, Module};
 use crate::types::SymbolNames;
 
 /// Something in the process, as a keyword and in words.
@@ -43,6 +45,45 @@ impl Sources<'_> {
             RootKind::Unexplained { .. } => ("unexplained", format!("unexplained memory {}", found.at)),
         };
         Named { kind, name }
+    }
+
+    /// An owner of root words: `g_server in rpc_server`, `thread 1 stack at sp+0x40`.
+    pub fn owner(&self, owner: &RootOwner) -> Named {
+        let at = owner.range.start;
+        let is_whole = owner.kind == OwnerKind::Whole;
+        if let Some(place) = &owner.place {
+            return self.place(owner, place);
+        }
+        let (kind, name) = match owner.root {
+            RootKind::Data { module } if is_whole => ("module-data", self.module_name(module)),
+            RootKind::Data { module } => ("module-data", self.data(at, module)),
+            RootKind::Tls { thread, module } => ("tls", self.tls(thread, module)),
+            RootKind::Stack { thread } if is_whole => ("stack", format!("thread {} stack", thread + 1)),
+            RootKind::Stack { thread } => ("stack", self.stack(thread, at)),
+            RootKind::Register { thread } => ("registers", format!("thread {} registers", thread + 1)),
+            RootKind::EndedThread { .. } => ("ended-thread", format!("kept of an ended thread at {at}")),
+            RootKind::Unexplained { .. } => ("unexplained", format!("unexplained memory {at}")),
+        };
+        let place = if !is_whole && kind == "tls" { format!(" at {at}") } else { String::new() };
+        Named { kind, name: format!("{name}{place}") }
+    }
+
+    /// `g_server in rpc_server`, `g_server.pending_`, `thread 2 frame 1 serve`.
+    fn place(&self, owner: &RootOwner, place: &Place) -> Named {
+        match owner.root {
+            RootKind::Data { module } if owner.kind == OwnerKind::Variable => {
+                Named { kind: "module-data", name: format!("{} in {}", place.name, self.module_name(module)) }
+            }
+            RootKind::Data { .. } => Named { kind: "module-data", name: place.name.clone() },
+            RootKind::Tls { thread, .. } => {
+                Named { kind: "tls", name: format!("thread {} {}", thread + 1, place.name) }
+            }
+            _ => Named { kind: "stack", name: place.name.clone() },
+        }
+    }
+
+    fn module_name(&self, module: u32) -> String {
+        self.process.modules.get(module as usize).map_or_else(|| "a module".to_owned(), Module::name)
     }
 
     fn data(&self, at: Avma, module: u32) -> String {

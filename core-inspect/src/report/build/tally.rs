@@ -99,18 +99,21 @@ impl Tally {
 
     /// A row for each type that has used chunks, the biggest first. Shares are of `whole` bytes.
     pub fn type_rows(&self, sources: &Sources<'_>, whole: u64) -> Vec<TypeRow> {
+        let retained = sources.retained_by_type();
         let row = |name: &str, evidence: &str, amount: Amount| TypeRow {
             name: name.to_owned(),
             chunks: amount.chunks,
             bytes: amount.bytes,
             share: share(amount.bytes, whole),
+            retained_bytes: None,
             evidence: evidence.to_owned(),
         };
         let typed = (0..).zip(&self.types).filter(|(_, amount)| amount.chunks > 0);
         let mut rows: Vec<TypeRow> = typed
             .filter_map(|(id, &amount)| {
                 let info = sources.types?.get(TypeId(id));
-                Some(row(&info.name, info.evidence.as_str(), amount))
+                let retained_bytes = retained.as_ref().map(|sums| sums[id as usize].bytes);
+                Some(TypeRow { retained_bytes, ..row(&info.name, info.evidence.as_str(), amount) })
             })
             .collect();
         if self.untyped.chunks > 0 {

@@ -12,6 +12,7 @@ pub fn chunk(answer: &ChunkAnswer, look: Look) -> String {
     let mut out = lead(answer.address.0, &answer.text, look);
     let Some(row) = &answer.chunk else { return out };
     out.push_str(&detail(row, answer.type_evidence.as_deref()).render(look));
+    out.push_str(&dominated(answer, look));
     out.push_str(&title("Neighbours", look));
     let mut rows: Vec<&ChunkRow> = answer.neighbours.iter().chain([row]).collect();
     rows.sort_by_key(|row| row.address);
@@ -20,6 +21,19 @@ pub fn chunk(answer: &ChunkAnswer, look: Look) -> String {
     out.push_str(&ref_part(&held, &answer.referrers, answer.referrer_count, "core-inspect refs", look));
     let holds = format!("Refers to {}", counted(answer.reference_count, "chunk"));
     out.push_str(&ref_part(&holds, &answer.references, answer.reference_count, "", look));
+    out
+}
+
+/// What the chunk retains, and whom every way to it goes through.
+fn dominated(answer: &ChunkAnswer, look: Look) -> String {
+    let Some(retained) = &answer.retained else { return String::new() };
+    let mut out = title(&format!("Retains {} in {}", bytes(retained.bytes), counted(retained.chunks, "chunk")), look);
+    if answer.dominators.is_empty() {
+        out.push_str("  Several owners hold it together.\n");
+        return out;
+    }
+    out.push_str("  Nothing holds it but through\n");
+    out.extend(answer.dominators.iter().map(|step| hop(step, look)));
     out
 }
 

@@ -13,6 +13,7 @@ mod leaks;
 mod memory;
 mod sites;
 mod suspects;
+mod tree;
 mod types;
 mod verdict;
 mod waste;
@@ -27,6 +28,7 @@ pub use info::info;
 pub use leaks::leaks;
 pub use sites::sites;
 pub use suspects::suspect_list;
+pub use tree::tree;
 pub use types::type_table;
 pub use waste::waste;
 

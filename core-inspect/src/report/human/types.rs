@@ -22,15 +22,16 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
 
 /// Rows of types; shares are of `whole` bytes.
 pub fn type_table(rows: &[TypeRow], whole: u64, look: Look) -> String {
-    let mut table = Table::new(2).name("type").number("chunks").number("bytes").number("share").word("known by");
+    let has_retained = rows.iter().any(|row| row.retained_bytes.is_some());
+    let mut table = Table::new(2).name("type").number("chunks").number("bytes").number("share");
+    if has_retained {
+        table = table.number("retained");
+    }
+    table = table.word("known by");
     for row in rows {
-        table.row([
-            row.name.clone(),
-            count(row.chunks),
-            bytes(row.bytes),
-            percent(row.bytes, whole),
-            row.evidence.clone(),
-        ]);
+        let retained = has_retained.then(|| row.retained_bytes.map(bytes).unwrap_or_default());
+        let cells = [row.name.clone(), count(row.chunks), bytes(row.bytes), percent(row.bytes, whole)];
+        table.row(cells.into_iter().chain(retained).chain([row.evidence.clone()]));
     }
     table.render(look)
 }

@@ -1,0 +1,17 @@
+//! `owners`: which variables, threads and other roots hold the memory.
+
+use super::dominators::write;
+use crate::cli::args::OwnersArgs;
+use crate::cli::exit::Exit;
+use crate::cli::options::{Format, Target, tree_options};
+use crate::cli::progress::Display;
+use crate::cli::session::{Depth, Session};
+use anyhow::Result;
+
+pub(in crate::cli) fn run(args: OwnersArgs, progress: &Display) -> Result<Exit> {
+    let options = tree_options(&args.tree)?;
+    let session = Session::open(progress, Target::new(args.core)?, Depth::Retained)?;
+    session.require_heap()?;
+    let answer = session.sources().owners_answer(options);
+    write(&session, Format::from(args.tree.format), answer)
+}
