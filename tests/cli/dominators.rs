@@ -72,7 +72,7 @@ fn filters_choose_the_topmost_chunks() {
 #[test]
 fn forms_and_limits() {
     let text = run_on(Some("owners"), server(), &["--depth", "2"]).done();
-    assert!(text.contains("g_server in rpc_server") && text.contains("<- accumulates here"), "{text}");
+    assert!(text.contains("g_server.pending_") && text.contains("* memory accumulates here"), "{text}");
     let text = run_on(Some("dominators"), server(), &["--format", "csv"]).done();
     assert!(text.starts_with("depth,kind,name,address,type,declared,elements,count,"), "{text}");
     assert!(run(["dominators", "x", "--min-share", "101"]).failed().contains("not a percentage"));

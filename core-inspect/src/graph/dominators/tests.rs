@@ -1,3 +1,5 @@
+//! By hand, and against brute force: remove a node, look what is reached, and the rest is what it dominates.
+
 use super::super::reach::{PHASES, Standing};
 use super::super::{RootKind, testing};
 use super::*;
