@@ -117,6 +117,8 @@ impl<'p> Session<'p> {
             reach: walked.then(|| inspection.reach().ok()).flatten(),
             types: typed.then(|| inspection.types()),
             retained: (walked && self.depth == Depth::Retained).then(|| inspection.retained().ok()).flatten(),
+            typed: typed.then(|| inspection.typed()).flatten(),
+            frames: (typed && inspection.typed().is_some()).then(|| inspection.frames()),
         }
     }
 

@@ -259,12 +259,12 @@ pub struct LeakRow {
     pub example: Hex,
 }
 
-/// A container that has the elements of another one too.
+/// Another container that is named beside one: with the same elements, or of the same type.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Partner {
     /// As `kind` of a suspect.
     pub kind: String,
-    /// As `anchor` of a suspect.
+    /// As `anchor` or `owner` of a suspect.
     pub anchor: String,
     /// How many elements.
     pub elements: u64,
@@ -283,6 +283,18 @@ pub struct Suspect {
     pub anchor_address: Option<Hex>,
     /// The root at the start of the way to it; empty when there is none.
     pub root: String,
+    /// The expression that leads to it by debug information, such as `g_server.pending_`; empty when none is known.
+    pub owner: String,
+    /// Its type by debug information; empty when it is not known.
+    pub owner_type: String,
+    /// File and line of the variable that the expression begins with; empty when they are not known.
+    pub declared: String,
+    /// A command for gdb that shows it; empty when none is known.
+    pub gdb: String,
+    /// The same from core to core: its kind and its owner without addresses, such as `std::list/g_server.pending_`.
+    pub keyword: String,
+    /// Other containers of the same type, the biggest first; three at most.
+    pub same_type: Vec<Partner>,
     /// User address of its first chunk.
     pub first: Hex,
     /// How many elements.

@@ -14,12 +14,15 @@ pub fn sentence(suspect: &Suspect, used: u64) -> String {
     let what = kind_words(&suspect.kind);
     let size = format!("{}, {} of the used heap", bytes(suspect.bytes), percent(suspect.bytes, used));
     let mut parts = match suspect.kind.as_str() {
-        "block" => vec![format!("{what} {} takes {size}", anchored(suspect))],
-        _ => vec![format!("{what} {} holds {}, {size}", anchored(suspect), counted(suspect.elements, "element"))],
+        "block" => vec![format!("{} takes {size}", subject(suspect, &what))],
+        _ => vec![format!("{} holds {}, {size}", subject(suspect, &what), counted(suspect.elements, "element"))],
     };
     parts.extend(elements(suspect));
     parts.extend(order(suspect));
-    parts.extend((suspect.siblings > 0).then(|| siblings(suspect)));
+    if suspect.same_type.is_empty() {
+        parts.extend((suspect.siblings > 0).then(|| siblings(suspect)));
+    }
+    parts.extend(suspect.same_type.iter().take(1).map(same_type));
     parts.extend(newest(suspect));
     parts.extend(suspect.shared_with.iter().map(shared));
     format!("{}.", parts.join("; "))
@@ -31,6 +34,16 @@ fn has(suspect: &Suspect, sign: &str) -> bool {
 
 fn grows(suspect: &Suspect) -> bool {
     matches!(suspect.confidence.as_str(), "medium" | "high")
+}
+
+/// `g_server.pending_ (std::list<rpc::Request*>, rpc_server.cc:141)`, or `std::list at g_server+0x40 in rpc_server`.
+fn subject(suspect: &Suspect, what: &str) -> String {
+    if suspect.owner.is_empty() {
+        return format!("{what} {}", anchored(suspect));
+    }
+    let type_name = if suspect.owner_type.is_empty() { what } else { &suspect.owner_type };
+    let place = if suspect.declared.is_empty() { String::new() } else { format!(", {}", suspect.declared) };
+    format!("{} ({type_name}{place})", suspect.owner)
 }
 
 fn anchored(suspect: &Suspect) -> String {
@@ -70,6 +83,10 @@ fn newest(suspect: &Suspect) -> Option<String> {
     Some(if has(suspect, "bit-by-bit") { places() } else { own })
 }
 
+fn same_type(other: &Partner) -> String {
+    format!("{} of the same type has {}", other.anchor, count(other.elements))
+}
+
 fn shared(partner: &Partner) -> String {
     let place = if partner.anchor.is_empty() { String::new() } else { format!(" ({})", partner.anchor) };
     format!("a {}{place} has the same elements and is counted in", kind_words(&partner.kind))
@@ -93,9 +110,9 @@ mod tests {
         let report = sample::report();
         assert_eq!(
             sentence(&report.suspects[0], report.totals.used.bytes),
-            "std::list at g_server+0x40 in rpc_server holds 20,000 elements, 6.1 MiB, 84 % of the used heap; 216 B each \
-             (Request), and 2.0 MiB below them, mostly text; addresses rise along it: appended, never removed; 3 others \
-             of this element size have 12 at the median; 91 % of the newest memory is its own, and it came bit by bit, in \
+            "g_server.pending_ (std::list<rpc::Request*>, rpc_server.cc:141) holds 20,000 elements, 6.1 MiB, 84 % of the \
+             used heap; 216 B each (Request), and 2.0 MiB below them, mostly text; addresses rise along it: appended, \
+             never removed; g_server.done_ of the same type has 12; 91 % of the newest memory is its own, and it came bit by bit, in \
              4,012 places; a std::unordered_map (g_index in rpc_server) has the same elements and is counted in."
         );
     }
@@ -106,6 +123,8 @@ mod tests {
         suspect.kind = "block".to_owned();
         suspect.element_type = String::new();
         suspect.signs.clear();
+        suspect.owner = String::new();
+        suspect.same_type.clear();
         suspect.shared_with.clear();
         suspect.siblings = 0;
         assert_eq!(

@@ -8,6 +8,7 @@ pub mod frames;
 pub mod leaks;
 pub mod memory;
 pub mod names;
+mod owners;
 pub mod page;
 pub mod process;
 pub mod signals;
@@ -21,10 +22,12 @@ use super::answers::ChunkRow;
 use super::model::{Hex, ProblemRow};
 use crate::analysis::Retained;
 use crate::base::{Avma, Problem, Severity};
+use crate::debuginfo::frames::Frames;
 use crate::graph::{Graph, Reach, Standing};
 use crate::heap::{ArenaId, Chunk, ChunkId, Heap, State, Totals};
 use crate::image::Image;
 use crate::process::Process;
+use crate::types::propagate::TypedView;
 use crate::types::{SymbolTables, TypeId, TypeTable};
 use std::fmt;
 use std::path::Path;
@@ -52,6 +55,10 @@ pub struct Sources<'a> {
     pub types: Option<&'a TypeTable>,
     /// Who alone holds what.
     pub retained: Option<&'a Retained>,
+    /// What debug information says they are.
+    pub typed: Option<TypedView<'a>>,
+    /// Functions in progress, where debug information was asked for.
+    pub frames: Option<&'a Frames>,
 }
 
 impl fmt::Debug for Sources<'_> {

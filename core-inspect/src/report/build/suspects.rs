@@ -1,6 +1,6 @@
 //! What holds the memory, named: containers with their anchors and what they are made of.
 
-use super::{Sources, above};
+use super::{Sources, above, owners};
 use crate::analysis::shapes::{Anchor, Shape};
 use crate::analysis::suspects::{Partner, Suspect as Found, SuspectKind};
 use crate::base::FastMap;
@@ -23,14 +23,29 @@ fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
     let element = element_type(sources, found);
     let (siblings, sibling_median) = found.siblings.unwrap_or_default();
     let first = found.samples.first().and_then(|&id| sources.chunk_by_id(id));
+    let kind = kind(found.described.shape);
+    let owner = anchor.and_then(|anchor| owners::of(sources, anchor, found.described.shape)).unwrap_or_default();
+    let same_type = owner.same_type.iter().map(|(anchor, elements)| PartnerRow {
+        kind: kind.to_owned(),
+        anchor: anchor.clone(),
+        elements: *elements,
+    });
+    let keyword = keyword(kind, &owner.expression, named.as_ref(), root.as_ref());
     let mut suspect = Suspect {
-        kind: keyword(found.described.shape).to_owned(),
+        kind: kind.to_owned(),
         anchor: named.as_ref().map(|named| named.name.clone()).unwrap_or_default(),
         anchor_kind: named.map(|named| named.kind).unwrap_or_default().to_owned(),
         anchor_address: anchor.map(|anchor| Hex(anchor.object)),
         root: root.map(|root| root.name).unwrap_or_default(),
+        same_type: same_type.collect(),
+        owner_type: owner.type_name,
+        declared: owner.declared.map(|line| line.to_string()).unwrap_or_default(),
+        gdb: owner.gdb,
+        owner: owner.expression,
+        keyword,
         first: Hex(first.map(|chunk| chunk.user).unwrap_or_default()),
-        elements: found.elements,
+        // What the container says itself, where its type is known, and else what was counted.
+        elements: owner.count.unwrap_or(found.elements),
         bytes: found.held.bytes,
         own_bytes: found.shallow_bytes,
         share: share(found.held.bytes, used),
@@ -53,20 +68,34 @@ fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
     suspect
 }
 
+/// The same from core to core: no addresses, no offsets into stacks.
+fn keyword(kind: &str, owner: &str, named: Option<&Named>, root: Option<&Named>) -> String {
+    let place = match named {
+        _ if !owner.is_empty() => owner,
+        Some(named) if named.kind == "module-data" => &named.name,
+        Some(named) if named.kind == "chunk" => {
+            root.filter(|root| root.kind == "module-data").map_or("heap", |root| &root.name)
+        }
+        Some(named) => named.kind,
+        None => "nowhere",
+    };
+    format!("{kind}/{}", place.replace(' ', "-"))
+}
+
 fn rounded(part: f64) -> f64 {
     (part * 10_000.0).round() / 10_000.0
 }
 
 fn partner_row(sources: &Sources<'_>, partner: &Partner) -> PartnerRow {
     PartnerRow {
-        kind: keyword(partner.described.shape).to_owned(),
+        kind: kind(partner.described.shape).to_owned(),
         anchor: partner.described.anchor.as_ref().map(|anchor| sources.anchor(anchor).name).unwrap_or_default(),
         elements: partner.elements,
     }
 }
 
 /// The keyword of a shape; the library that it belongs to is told by the process.
-fn keyword(shape: Shape) -> &'static str {
+fn kind(shape: Shape) -> &'static str {
     match shape {
         Shape::ListLibstdcxx | Shape::ListLibcxx => "std::list",
         Shape::MapLibstdcxx | Shape::MapLibcxx => "std::map",

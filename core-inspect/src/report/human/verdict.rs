@@ -58,7 +58,13 @@ fn held(report: &Report) -> String {
     let used = report.totals.used.bytes;
     match &report.suspects[..] {
         [first, ..] if first.stands_out => {
-            let place = if first.anchor_kind == "module-data" { format!(" ({})", first.anchor) } else { String::new() };
+            let place = if !first.owner.is_empty() {
+                format!(" ({})", first.owner)
+            } else if first.anchor_kind == "module-data" {
+                format!(" ({})", first.anchor)
+            } else {
+                String::new()
+            };
             format!("one {}{place} holds {} of the used heap", kind_words(&first.kind), percent(first.bytes, used))
         }
         _ => match report.types.first() {
