@@ -12,7 +12,7 @@ fn the_growing_list_is_the_first_suspect() {
         "Process ",
         "\nMemory",
         "\nSuspects",
-        "\n  1. std::list",
+        "\n  1. g_server.pending_ (std::list<",
         "\nTypes",
         "\nLeaks",
         "\nHow sure",

@@ -264,8 +264,10 @@ pub struct LeakRow {
 pub struct Partner {
     /// As `kind` of a suspect.
     pub kind: String,
-    /// As `anchor` or `owner` of a suspect.
+    /// As `anchor` of a suspect.
     pub anchor: String,
+    /// As `owner` of a suspect.
+    pub owner: String,
     /// How many elements.
     pub elements: u64,
 }

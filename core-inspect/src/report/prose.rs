@@ -84,11 +84,12 @@ fn newest(suspect: &Suspect) -> Option<String> {
 }
 
 fn same_type(other: &Partner) -> String {
-    format!("{} of the same type has {}", other.anchor, count(other.elements))
+    format!("{} of the same type has {}", other.owner, count(other.elements))
 }
 
 fn shared(partner: &Partner) -> String {
-    let place = if partner.anchor.is_empty() { String::new() } else { format!(" ({})", partner.anchor) };
+    let place = if partner.owner.is_empty() { &partner.anchor } else { &partner.owner };
+    let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
     format!("a {}{place} has the same elements and is counted in", kind_words(&partner.kind))
 }
 
@@ -113,7 +114,7 @@ mod tests {
             "g_server.pending_ (std::list<rpc::Request*>, rpc_server.cc:141) holds 20,000 elements, 6.1 MiB, 84 % of the \
              used heap; 216 B each (Request), and 2.0 MiB below them, mostly text; addresses rise along it: appended, \
              never removed; g_server.done_ of the same type has 12; 91 % of the newest memory is its own, and it came bit by bit, in \
-             4,012 places; a std::unordered_map (g_index in rpc_server) has the same elements and is counted in."
+             4,012 places; a std::unordered_map (g_index) has the same elements and is counted in."
         );
     }
 

@@ -81,7 +81,12 @@ pub(super) fn suspect() -> Suspect {
         declared: s("rpc_server.cc:141"),
         gdb: s("print g_server.pending_"),
         keyword: s("std::list/g_server.pending_"),
-        same_type: vec![Partner { kind: s("std::list"), anchor: s("g_server.done_"), elements: 12 }],
+        same_type: vec![Partner {
+            kind: s("std::list"),
+            anchor: String::new(),
+            owner: s("g_server.done_"),
+            elements: 12,
+        }],
         first: hex(0x5581_f0c2_a2b0),
         elements: 20_000,
         bytes: 6_384_000,
@@ -98,6 +103,7 @@ pub(super) fn suspect() -> Suspect {
         shared_with: vec![Partner {
             kind: s("std::unordered_map"),
             anchor: s("g_index in rpc_server"),
+            owner: s("g_index"),
             elements: 20_000,
         }],
         signs: vec![s("many-more-than-siblings"), s("append-order"), s("grew-last"), s("bit-by-bit")],

@@ -198,7 +198,13 @@ pub fn find(view: &View<'_>, options: SuspectOptions) -> Suspects {
                 |&index: &usize| Partner { described: describe(index), elements: candidates[index].elements() };
             let mut partners: Vec<Partner> = rest.iter().map(partner).collect();
             // A hash table's buckets have the same owner as its nodes: they are no container of their own.
-            partners.retain(|other| other.described.anchor.as_ref().map(|anchor| anchor.object) != object);
+            let mut owners = vec![object];
+            partners.retain(|other| {
+                let owner = other.described.anchor.as_ref().map(|anchor| anchor.object);
+                let is_new = !owners.contains(&owner);
+                owners.push(owner);
+                is_new
+            });
             let group: Vec<ChunkId> = family.iter().flat_map(|&index| groups[index].iter().copied()).collect();
             let order = groups[*main].len();
             let kind = candidates[*main].kind;

@@ -47,7 +47,7 @@ pub(super) fn of(sources: &Sources<'_>, anchor: &Anchor, shape: Shape) -> Option
         expression,
         type_name: container.map(|container| view.name(container.site.ty)).unwrap_or_default(),
         declared: root.declared.clone(),
-        count: container.map(|container| container.instance.count),
+        count: container.map(|container| container.instance).filter(|one| one.trouble.is_none()).map(|one| one.count),
         same_type: container.map(|container| same_type(&view, container)).unwrap_or_default(),
     })
 }
@@ -61,11 +61,13 @@ fn container_at<'v>(view: &TypedView<'v>, at: Avma) -> Option<&'v ContainerAt> {
         at.0.wrapping_sub(container.site.at.0) < size
     };
     // Of several at one address, such as a queue and its deque, the one that was found to have elements.
+    let has_elements = |container: &&ContainerAt| container.instance.count > 0;
     all[..end]
         .iter()
         .rev()
         .take(NEAR)
         .filter(holds)
+        .filter(has_elements)
         .max_by_key(|container| (container.site.at, container.instance.count))
 }
 

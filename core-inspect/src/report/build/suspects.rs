@@ -25,9 +25,10 @@ fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
     let first = found.samples.first().and_then(|&id| sources.chunk_by_id(id));
     let kind = kind(found.described.shape);
     let owner = anchor.and_then(|anchor| owners::of(sources, anchor, found.described.shape)).unwrap_or_default();
-    let same_type = owner.same_type.iter().map(|(anchor, elements)| PartnerRow {
+    let same_type = owner.same_type.iter().map(|(owner, elements)| PartnerRow {
         kind: kind.to_owned(),
-        anchor: anchor.clone(),
+        anchor: String::new(),
+        owner: owner.clone(),
         elements: *elements,
     });
     let keyword = keyword(kind, &owner.expression, named.as_ref(), root.as_ref());
@@ -87,9 +88,12 @@ fn rounded(part: f64) -> f64 {
 }
 
 fn partner_row(sources: &Sources<'_>, partner: &Partner) -> PartnerRow {
+    let owner =
+        partner.described.anchor.as_ref().and_then(|anchor| owners::of(sources, anchor, partner.described.shape));
     PartnerRow {
         kind: kind(partner.described.shape).to_owned(),
         anchor: partner.described.anchor.as_ref().map(|anchor| sources.anchor(anchor).name).unwrap_or_default(),
+        owner: owner.map(|owner| owner.expression).unwrap_or_default(),
         elements: partner.elements,
     }
 }
