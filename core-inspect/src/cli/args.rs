@@ -238,6 +238,9 @@ pub struct PageArgs {
     /// Rows in each table of the page
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub limit: usize,
+    /// Show how some elements of suspects begin: cores keep secrets
+    #[arg(long)]
+    pub contents: bool,
     /// Form of the output
     #[arg(long, value_name = "FORM", value_enum, default_value_t = TextFormatArg::Table)]
     pub format: TextFormatArg,
@@ -372,6 +375,9 @@ pub struct ChainsArgs {
     /// Only those whose kind or element type matches REGEX
     #[arg(long = "type", value_name = "REGEX")]
     pub type_name: Option<String>,
+    /// Show how some elements begin: cores keep secrets
+    #[arg(long)]
+    pub contents: bool,
     /// Their form.
     #[command(flatten)]
     pub rows: RowsArgs,

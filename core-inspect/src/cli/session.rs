@@ -127,16 +127,17 @@ impl<'p> Session<'p> {
         self.inspection.typed()
     }
 
-    pub(super) fn report(&self) -> Result<Report> {
-        Ok(page::report(&self.sources(), self.suspects()?, &self.problems()))
+    pub(super) fn report(&self, contents: bool) -> Result<Report> {
+        Ok(page::report(&self.sources(), self.suspects(contents)?, &self.problems()))
     }
 
-    pub(super) fn suspects(&self) -> Result<Vec<Suspect>> {
+    pub(super) fn suspects(&self, contents: bool) -> Result<Vec<Suspect>> {
         if !self.inspection.has_heap() {
             return Ok(Vec::new());
         }
         let found = self.inspection.suspects()?;
-        Ok(suspects::suspects(&self.sources(), &found.ranked, found.used.bytes))
+        let resolver = self.inspection.resolver();
+        Ok(suspects::suspects(&self.sources(), &found.ranked, found.used.bytes, contents.then_some(&resolver)))
     }
 
     /// The allocation calls in the modules of this name, or in those of the program.

@@ -333,6 +333,8 @@ pub struct Suspect {
     pub stands_out: bool,
     /// `structure` when the container's own count agrees, else `pattern`.
     pub evidence: String,
+    /// With `--contents`, how three elements begin, each with what it refers to; else empty.
+    pub contents: Vec<String>,
     /// The same in words; the wording may change.
     pub text: String,
 }

@@ -110,6 +110,7 @@ pub(super) fn suspect() -> Suspect {
         confidence: s("high"),
         stands_out: true,
         evidence: s("structure"),
+        contents: vec![s("0x5581f0c2a2b0: 01 00 00 00 -> 0x5581f0c2a310: GET /")],
         text: String::new(),
     };
     suspect.text = sentence(&suspect, 7_600_000);

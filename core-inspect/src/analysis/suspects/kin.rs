@@ -25,9 +25,7 @@ const MOST_TIMES: u64 = 4;
 pub(super) fn indices(view: &View<'_>, candidates: &[Candidate], groups: &[Vec<ChunkId>]) -> Vec<Candidate> {
     let chains = candidates.iter().zip(groups).enumerate().filter(|(_, (candidate, _))| candidate.is_chain());
     let mut sampled: Vec<(ChunkId, usize)> = chains
-        .flat_map(|(index, (_, group))| {
-            group.iter().step_by(group.len().div_ceil(NODES).max(1)).map(move |&id| (id, index))
-        })
+        .flat_map(|(index, (_, group))| group.iter().step_by(step(group.len())).map(move |&id| (id, index)))
         .collect();
     sampled.sort_unstable();
     let ids: Vec<ChunkId> = sampled.iter().map(|&(id, _)| id).collect();
@@ -39,10 +37,16 @@ pub(super) fn indices(view: &View<'_>, candidates: &[Candidate], groups: &[Vec<C
     let known: FastSet<ChunkId> = candidates.iter().map(Candidate::head).collect();
     let many = |&((id, index), hits): &((ChunkId, usize), usize)| {
         // A neighbour in the chain has a hit or two.
-        hits * 2 >= FEWEST && hits * 5 >= groups[index].len().min(NODES) && !known.contains(&id)
+        let len = groups[index].len();
+        hits * 2 >= FEWEST && hits * 5 >= len.div_ceil(step(len)) && !known.contains(&id)
     };
     let found = hits.into_iter().filter(many).map(|((id, _), _)| id);
     found.take(MOST_INDICES).map(|id| Candidate { kind: SuspectKind::Array(array_at(view, id)), estimate: 0 }).collect()
+}
+
+/// Each how manieth node is looked at.
+fn step(nodes: usize) -> usize {
+    nodes.div_ceil(NODES).max(1)
 }
 
 fn array_at(view: &View<'_>, chunk: ChunkId) -> Array {
@@ -56,7 +60,7 @@ fn array_at(view: &View<'_>, chunk: ChunkId) -> Array {
 }
 
 /// Nodes of a chain whose referrers are looked at.
-const NODES: usize = 64;
+const NODES: usize = 128;
 /// So many of them at most.
 const MOST_INDICES: usize = 96;
 

@@ -29,7 +29,7 @@ pub(in crate::cli) fn run(args: ChainsArgs, progress: &Display) -> Result<Exit> 
     let matches = |row: &Suspect| {
         wanted.as_ref().is_none_or(|regex| regex.is_match(&row.kind) || regex.is_match(&row.element_type))
     };
-    let mut chains = session.suspects()?;
+    let mut chains = session.suspects(args.contents)?;
     chains.retain(matches);
     sort(&mut chains, rows.order);
     chains.truncate(rows.limit);

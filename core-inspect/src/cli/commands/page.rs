@@ -12,7 +12,7 @@ use std::io::Write;
 
 pub(in crate::cli) fn run(args: PageArgs, progress: &Display) -> Result<Exit> {
     let session = Session::open(progress, Target::new(args.core)?, Depth::Full)?;
-    let report = session.report()?;
+    let report = session.report(args.contents)?;
     let mut out = style::stdout();
     match Format::from(args.format) {
         Format::Json => json::write(&mut out, &report)?,

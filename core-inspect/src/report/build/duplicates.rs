@@ -109,7 +109,7 @@ fn is_text(texts: &[bool], types: Option<&TypeTable>, id: ChunkId) -> bool {
 }
 
 /// The start of a text with its control characters escaped, or of other bytes in hex.
-fn excerpt(content: Content<'_>) -> String {
+pub(super) fn excerpt(content: Content<'_>) -> String {
     let (mut out, is_cut) = match content {
         Content::Text(bytes) => {
             let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LETTERS)]);

@@ -98,10 +98,16 @@ fn gdb(sources: &Sources<'_>, root: &TypedRoot, typeable: &str) -> String {
         RootOwner::Module(_) => format!("print {typeable}"),
         RootOwner::Thread(thread) => format!("thread apply {} -q print {typeable}", thread + 1),
         RootOwner::Frame(index) => {
-            let frame = sources.frames.and_then(|frames| frames.all().nth(index as usize));
-            frame.map_or_else(String::new, |frame| {
-                format!("thread apply {} -q frame apply level {} -q print {typeable}", frame.thread + 1, frame.number)
-            })
+            let Some(frame) = sources.frames.and_then(|frames| frames.all().nth(index as usize)) else {
+                return String::new();
+            };
+            let thread = frame.thread + 1;
+            let is_plain = |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+            match frame.function.as_ref().filter(is_plain) {
+                Some(function) => format!("thread apply {thread} -q print {function}::{typeable}"),
+                // In each frame that has such a variable.
+                None => format!("thread apply {thread} -q frame apply all -q -s print {typeable}"),
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What holds the memory, named: containers with their anchors and what they are made of.
 
+use super::duplicates::excerpt;
 use super::{Sources, above, owners};
+use crate::analysis::contents::Contents;
 use crate::analysis::shapes::{Anchor, Shape};
 use crate::analysis::suspects::{Partner, Suspect as Found, SuspectKind};
 use crate::base::FastMap;
-use crate::graph::RootRef;
+use crate::graph::{Resolver, RootRef};
 use crate::heap::ChunkId;
 use crate::report::build::names::Named;
 use crate::report::model::{Hex, Partner as PartnerRow, Suspect, share};
@@ -12,8 +14,43 @@ use crate::report::prose;
 use crate::types::{TypeId, TypeKind};
 
 /// The suspects in their order, `used` being the used bytes of all.
-pub fn suspects(sources: &Sources<'_>, ranked: &[Found], used: u64) -> Vec<Suspect> {
-    ranked.iter().map(|found| suspect(sources, found, used)).collect()
+///
+/// With `contents`, each comes with how some of its elements begin: cores keep secrets.
+pub fn suspects(sources: &Sources<'_>, ranked: &[Found], used: u64, contents: Option<&Resolver<'_>>) -> Vec<Suspect> {
+    let row = |found: &Found| {
+        let mut row = suspect(sources, found, used);
+        row.contents = contents.map_or_else(Vec::new, |resolver| sampled(sources, resolver, found));
+        row
+    };
+    ranked.iter().map(row).collect()
+}
+
+/// Elements whose contents are shown.
+const MOST_SHOWN: usize = 3;
+
+/// How the first elements begin, and what they refer to.
+fn sampled(sources: &Sources<'_>, resolver: &Resolver<'_>, found: &Found) -> Vec<String> {
+    let Some(graph) = sources.graph else { return Vec::new() };
+    let mut contents = Contents::new(&sources.image.memory, resolver);
+    let mut shown = |id: ChunkId| {
+        let chunk = resolver.chunks().get(id);
+        let content = contents.content(&chunk, true).map_or_else(|| "not in the core".to_owned(), excerpt);
+        format!("{}: {content}", Hex(chunk.user).0)
+    };
+    let elements: Vec<ChunkId> = match found.kind {
+        SuspectKind::Array(array) => graph.edges.of(array.chunk).iter().map(|target| target.id()).collect(),
+        _ => found.samples.clone(),
+    };
+    let is_other = |id: &ChunkId| !elements.contains(id);
+    elements
+        .iter()
+        .take(MOST_SHOWN)
+        .map(|&id| {
+            let below = graph.edges.of(id).iter().map(|target| target.id()).filter(is_other).take(MOST_SHOWN);
+            let parts: Vec<String> = std::iter::once(id).chain(below).map(&mut shown).collect();
+            parts.join(" -> ")
+        })
+        .collect()
 }
 
 fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
@@ -63,6 +100,7 @@ fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
         confidence: found.confidence.as_str().to_owned(),
         stands_out: found.stands_out,
         evidence: found.evidence.as_str().to_owned(),
+        contents: Vec::new(),
         text: String::new(),
     };
     suspect.text = prose::sentence(&suspect, used);

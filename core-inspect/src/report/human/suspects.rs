@@ -28,6 +28,16 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
     out
 }
 
+/// `growing, high; gdb: print g_server.pending_`.
+fn how_sure(suspect: &Suspect) -> Option<String> {
+    let sure = suspect
+        .stands_out
+        .then(|| format!("it grows: confidence {} ({})", suspect.confidence, suspect.signs.join(", ")));
+    let gdb = (suspect.stands_out && !suspect.gdb.is_empty()).then(|| format!("gdb: {}", suspect.gdb));
+    let parts: Vec<String> = sure.into_iter().chain(gdb).map(|part| clean(&part)).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// Numbered sentences, one container each.
 pub fn suspect_list(suspects: &[Suspect], look: Look) -> String {
     let mut out = String::new();
@@ -36,6 +46,14 @@ pub fn suspect_list(suspects: &[Suspect], look: Look) -> String {
         let text = clean(&suspect.text);
         out.push_str(&wrap(&format!("{number}{text}"), look.width, number.len()));
         out.push('\n');
+        for line in suspect.contents.iter().map(|line| clean(line)).chain(how_sure(suspect)) {
+            out.push_str(&look.faint(&wrap(
+                &format!("{}{line}", " ".repeat(number.len())),
+                look.width,
+                number.len() + 2,
+            )));
+            out.push('\n');
+        }
     }
     out
 }

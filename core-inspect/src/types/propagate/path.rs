@@ -10,7 +10,8 @@ use super::names::type_name;
 use super::roots::TypedRoot;
 use super::typing::{Shape, Typing};
 use crate::base::{Avma, WordSize};
-use crate::debuginfo::{DebugTypeId, TypeSource};
+use crate::debuginfo::model::Argument;
+use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource};
 use crate::heap::{ChunkId, ChunkTable};
 use crate::types::containers::{Containers, Kind, Walk};
 use std::fmt::Write as _;
@@ -221,11 +222,27 @@ impl<'a> TypedView<'a> {
         self.walk(ty).map(|walk| walk.kind())
     }
 
+    /// Where the object begins in a control block that was made with it, and its type: `std::make_shared` of libstdc++
+    /// (`bits/shared_ptr_base.h`, `_Sp_counted_ptr_inplace`) and libc++ (`__memory/shared_ptr.h`, `__shared_ptr_emplace`).
+    fn made_shared(&self, block: DebugTypeId) -> Option<(u64, DebugTypeId)> {
+        let ty = self.types.get(block);
+        let is_one =
+            ty.name.starts_with("std::_Sp_counted_ptr_inplace<") || ty.name.contains("::__shared_ptr_emplace<");
+        let Some(Argument::Type(_, object)) = ty.arguments.first().filter(|_| is_one) else { return None };
+        let DebugKind::Record(record) = &ty.kind else { return None };
+        let is_storage = |name: &String| name == "_M_impl" || name == "__storage_";
+        let storage = record.members.iter().find(|member| member.name.as_ref().is_some_and(is_storage))?;
+        Some((storage.offset, *object))
+    }
+
     /// Which element of the chunk an offset is in, the type of that, and the offset in it.
     fn place_in(&self, typing: &Typing, offset: u64) -> (Option<String>, Option<DebugTypeId>, u64) {
         let size = |ty| self.types.size(ty).filter(|size| *size > 0);
         match typing.shape {
-            Shape::Object | Shape::Head => (None, Some(typing.ty), offset),
+            Shape::Object | Shape::Head => match self.made_shared(typing.ty) {
+                Some((start, ty)) if offset >= start => (None, Some(ty), offset - start),
+                _ => (None, Some(typing.ty), offset),
+            },
             Shape::Inside(start) => (None, Some(typing.ty), offset.saturating_sub(start.into())),
             Shape::Array => {
                 let stride = size(typing.ty).unwrap_or(u64::MAX);
