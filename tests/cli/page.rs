@@ -91,6 +91,29 @@ fn no_secret_is_on_the_page() {
 }
 
 #[test]
+fn contents_are_shown_only_when_asked_for() {
+    let method = "/inventory.v2.StockService/ReserveItems";
+    let page = run_on(None, server(), &[]).done();
+    assert!(!page.contains(method), "{page}");
+    let page = run_on(None, server(), &["--contents"]).done();
+    assert!(page.contains(method), "{page}");
+    let report = json(&run_on(Some("chains"), server(), &["--contents", "--format", "json"]).done());
+    assert_eq!(report["chains"][0]["contents"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_suspect_has_an_expression_a_command_and_a_keyword() {
+    let report = json(&run_on(None, server(), &["--format", "json"]).done());
+    let suspect = &report["suspects"][0];
+    assert_eq!(suspect["owner"], "g_server.pending_");
+    assert_eq!(suspect["gdb"], "print g_server.pending_");
+    assert_eq!(suspect["keyword"], "std::list/g_server.pending_");
+    assert!(suspect["declared"].as_str().unwrap().starts_with("rpc_server.cc:"), "{suspect}");
+    assert_eq!(suspect["same_type"][0]["owner"], "g_server.done_");
+    assert_eq!(suspect["same_type"][0]["elements"], 12);
+}
+
+#[test]
 fn a_cut_core_says_so_and_clears_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.core");
