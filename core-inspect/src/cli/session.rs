@@ -33,6 +33,8 @@ pub(super) enum Depth {
     Graph,
     /// Who alone holds what too, but no lists and containers.
     Retained,
+    /// The same by words that are pointers as far as their types say.
+    TypedGraph,
     /// Lists and containers too.
     Full,
 }
@@ -68,7 +70,9 @@ impl<'p> Session<'p> {
             return Ok(());
         }
         if self.depth == Depth::Full {
-            return Ok(self.inspection.compute_all()?);
+            self.inspection.compute_all()?;
+            self.inspection.typed_reach()?;
+            return Ok(());
         }
         self.inspection.types();
         if self.depth >= Depth::Graph {
@@ -76,6 +80,9 @@ impl<'p> Session<'p> {
         }
         if self.depth == Depth::Retained {
             self.inspection.retained()?;
+        }
+        if self.depth == Depth::TypedGraph {
+            self.inspection.typed_reach()?;
         }
         Ok(())
     }
@@ -118,6 +125,9 @@ impl<'p> Session<'p> {
             types: typed.then(|| inspection.types()),
             retained: (walked && self.depth == Depth::Retained).then(|| inspection.retained().ok()).flatten(),
             typed: typed.then(|| inspection.typed()).flatten(),
+            typed_reach: (walked && self.depth >= Depth::TypedGraph)
+                .then(|| inspection.typed_reach().ok().flatten())
+                .flatten(),
             frames: (typed && inspection.typed().is_some()).then(|| inspection.frames()),
         }
     }

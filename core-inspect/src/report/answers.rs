@@ -47,6 +47,8 @@ pub struct LeaksAnswer {
     pub indirectly_lost: Amount,
     /// Lost chunks that the C library has for itself, with what only they hold; not counted in `leaked`.
     pub lost_of_libc: Amount,
+    /// Reachable only through words that are no pointers, as debug information says; not counted in `leaked`.
+    pub lost_by_types: Amount,
     /// Whether bytes are missing in the core, so that some of it may be reachable after all.
     pub incomplete: bool,
     /// The rows.
@@ -370,6 +372,10 @@ pub struct ChunkAnswer {
     pub offset_bytes: Option<u64>,
     /// How the chunk's type is known.
     pub type_evidence: Option<String>,
+    /// How the program gets there by debug information, such as `g_server.pending_[*]->body_`.
+    pub owner: Option<String>,
+    /// Where the variable that this begins with is declared, such as `rpc_server.cc:41`.
+    pub owner_declared: Option<String>,
     /// Up to two chunks on either side of it.
     pub neighbours: Vec<ChunkRow>,
     /// How many words refer to the chunk.
@@ -399,6 +405,8 @@ pub struct RefRow {
     pub edge: String,
     /// How far in, where it is known.
     pub delta_bytes: u64,
+    /// The member that the holding word is, by debug information; empty where it is not known.
+    pub member: String,
     /// Type of the chunk on the other side.
     #[serde(rename = "type")]
     pub type_name: String,
@@ -449,6 +457,8 @@ pub struct PathStep {
     pub address: Option<Hex>,
     /// Offset, in the chunk, of the word that leads on.
     pub offset_bytes: Option<u64>,
+    /// The member that this word is, by debug information; empty where it is not known.
+    pub member: String,
     /// Hops that this row stands for.
     pub hops: u64,
 }

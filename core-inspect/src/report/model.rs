@@ -210,6 +210,8 @@ pub struct Totals {
     pub indirectly_lost: Amount,
     /// Lost chunks that the C library has for itself, with what only they hold; not counted in `leaked`.
     pub lost_of_libc: Amount,
+    /// Reachable only through words that are no pointers, as debug information says; not counted in `leaked`.
+    pub lost_by_types: Amount,
     /// Whether bytes are missing in the core, so that counts are lower bounds and leaks may be reachable after all.
     pub incomplete: bool,
 }

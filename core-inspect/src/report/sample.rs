@@ -168,6 +168,7 @@ pub(super) fn report() -> Report {
             directly_lost: Amount::default(),
             indirectly_lost: Amount::default(),
             lost_of_libc: Amount::default(),
+            lost_by_types: Amount::default(),
             incomplete: false,
         },
         free_by_place: vec![PlaceRow { place: s("tcache"), chunks: 60, bytes: 12_400 }],
@@ -200,6 +201,7 @@ fn reference() -> RefRow {
         address: Some(hex(0x5581_ef00_4060)),
         edge: s("interior"),
         delta_bytes: 16,
+        member: s("first_"),
         type_name: s("Log"),
     }
 }
@@ -215,6 +217,7 @@ pub(super) fn leaks_answer() -> LeaksAnswer {
         directly_lost: amount(3, 360),
         indirectly_lost: amount(9, 2_048),
         lost_of_libc: amount(2, 1_296),
+        lost_by_types: amount(3, 240),
         incomplete: false,
         leaks: vec![leak()],
     }
@@ -351,6 +354,8 @@ pub(super) fn chunk_answer() -> ChunkAnswer {
         chunk: Some(chunk()),
         offset_bytes: Some(8),
         type_evidence: Some(s("rtti")),
+        owner: Some(s("g_server.pending_[*]")),
+        owner_declared: Some(s("rpc_server.cc:41")),
         neighbours: vec![ChunkRow { address: hex(0x5581_f0c2_a390), ..chunk() }],
         referrer_count: 2,
         referrers: vec![reference()],
@@ -403,6 +408,14 @@ pub(super) fn refs_answer() -> RefsAnswer {
 }
 
 pub(super) fn path_answer() -> PathAnswer {
+    let step = |kind: &str, name: &str, hops| PathStep {
+        kind: s(kind),
+        name: s(name),
+        address: Some(hex(0x10)),
+        offset_bytes: Some(8),
+        member: s("next"),
+        hops,
+    };
     PathAnswer {
         schema_version: SCHEMA_VERSION,
         address: hex(0x5581_f0c2_a2b8),

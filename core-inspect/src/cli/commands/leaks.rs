@@ -30,7 +30,7 @@ pub(in crate::cli) fn run(args: LeaksArgs, progress: &Display) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
     let allowed = args.fail_if_leaked.map(|word| size_option("--fail-if-leaked", &word)).transpose()?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Graph)?;
+    let session = Session::open(progress, Target::new(args.core)?, Depth::TypedGraph)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -58,6 +58,7 @@ fn answer(found: Leaks, incomplete: bool) -> LeaksAnswer {
         directly_lost: found.direct,
         indirectly_lost: found.indirect,
         lost_of_libc: found.of_libc,
+        lost_by_types: found.by_types,
         incomplete,
         leaks: found.rows,
     }

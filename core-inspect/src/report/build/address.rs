@@ -9,6 +9,7 @@ use crate::heap::{Chunk, ChunkId, State};
 use crate::image::memory::MemoryReader;
 use crate::report::answers::{ChunkAnswer, ChunkRow, PathAnswer, PathStep, RefRow, RefsAnswer};
 use crate::report::model::{Amount, Hex, SCHEMA_VERSION};
+use crate::types::propagate::Owned;
 
 /// References that `chunk` lists; more is `refs`.
 const LISTED: usize = 10;
@@ -19,6 +20,7 @@ impl Sources<'_> {
     /// The answer of `chunk ADDR`.
     pub fn chunk_answer(&self, at: Avma) -> ChunkAnswer {
         let named = self.address(at);
+        let owner = self.chunk_at(at).and_then(|chunk| self.typed?.path_of(chunk.id));
         let chunk = self.chunk_at(at).filter(|chunk| chunk.place.state() != State::Neither);
         let referrers = chunk.map_or_else(Vec::new, |chunk| self.referrers(&chunk));
         let references = chunk.map_or_else(Vec::new, |chunk| self.references(&chunk));
@@ -30,6 +32,8 @@ impl Sources<'_> {
             chunk: chunk.map(|chunk| self.chunk_row(&chunk)),
             offset_bytes: chunk.map(|chunk| above(at, chunk.user)),
             type_evidence: chunk.and_then(|chunk| self.type_evidence(chunk.id)).map(str::to_owned),
+            owner: owner.as_ref().map(|owner| owner.text.clone()),
+            owner_declared: owner.and_then(|owner| self.declared(&owner)),
             neighbours: chunk.map_or_else(Vec::new, |chunk| self.neighbours(chunk.id)),
             referrer_count: referrers.len() as u64,
             referrers: first(referrers, LISTED),
@@ -80,7 +84,14 @@ impl Sources<'_> {
         let Some((_, last, count)) = run.filter(|run| run.2 > 0) else { return };
         if count > 1 {
             let name = self.run_name(last);
-            steps.push(PathStep { kind: "more".to_owned(), name, address: None, offset_bytes: None, hops: count - 1 });
+            steps.push(PathStep {
+                kind: "more".to_owned(),
+                name,
+                address: None,
+                offset_bytes: None,
+                member: String::new(),
+                hops: count - 1,
+            });
         }
         steps.push(self.hop(last, None));
     }
@@ -88,7 +99,14 @@ impl Sources<'_> {
     fn owner_step(&self, owner: &RootOwner) -> PathStep {
         let named = self.owner(owner);
         let address = (named.kind != "registers").then_some(Hex(owner.range.start));
-        PathStep { kind: named.kind.to_owned(), name: named.name, address, offset_bytes: None, hops: 1 }
+        PathStep {
+            kind: named.kind.to_owned(),
+            name: named.name,
+            address,
+            offset_bytes: None,
+            member: String::new(),
+            hops: 1,
+        }
     }
 
     /// The answer of `refs ADDR`.
@@ -119,6 +137,12 @@ impl Sources<'_> {
         }
     }
 
+    /// Where the variable that a path begins with is declared.
+    pub fn declared(&self, owner: &Owned) -> Option<String> {
+        let root = self.typed?.root(owner.root?)?;
+        root.declared.as_ref().map(ToString::to_string)
+    }
+
     fn type_evidence(&self, id: ChunkId) -> Option<&'static str> {
         let types = self.types?;
         types.of(id).map(|id| types.get(id).evidence.as_str())
@@ -147,6 +171,7 @@ impl Sources<'_> {
                     address,
                     edge: edge(found.target.exact()),
                     delta_bytes: *delta,
+                    member: String::new(),
                     type_name: String::new(),
                 }
             }
@@ -158,6 +183,7 @@ impl Sources<'_> {
                     address: holder.map(|holder| Hex(holder.user.wrapping_add(*offset))),
                     edge: edge(*delta == 0),
                     delta_bytes: *delta,
+                    member: self.member_of(*chunk, *offset),
                     type_name: self.type_of(*chunk).to_owned(),
                 }
             }
@@ -174,10 +200,24 @@ impl Sources<'_> {
                 address: Some(Hex(held.user)),
                 edge: edge(target.exact()),
                 delta_bytes: 0,
+                member: self.member_to(chunk, &held),
                 type_name: self.type_of(held.id).to_owned(),
             })
         });
         rows.collect()
+    }
+
+    /// The member of `holder` that refers to `held`.
+    fn member_to(&self, holder: &Chunk, held: &Chunk) -> String {
+        if self.typed.is_none() {
+            return String::new();
+        }
+        let size = self.image.memory.word_size().bytes();
+        let bytes = self.image.memory.borrow(holder.user, holder.usable).unwrap_or_default();
+        let words = bytes.chunks_exact(size as usize).map(|word| self.image.memory.word_size().decode(word));
+        let leads = |word: Option<u64>| word.is_some_and(|word| held.range().contains(Avma(word)));
+        let found = words.zip(0u64..).find(|(word, _)| leads(*word));
+        found.map(|(_, index)| self.member_of(holder.id, index * size)).unwrap_or_default()
     }
 
     pub(super) fn chunk_by_id(&self, id: ChunkId) -> Option<Chunk> {
@@ -199,6 +239,7 @@ impl Sources<'_> {
             name: root.name,
             address: (root.kind != "registers").then_some(Hex(path.root.at)),
             offset_bytes: None,
+            member: String::new(),
             hops: 1,
         }];
         for step in path.folded(kind_of) {
@@ -211,6 +252,7 @@ impl Sources<'_> {
                             name: self.run_name(first.chunk),
                             address: None,
                             offset_bytes: Some(first.offset),
+                            member: self.member_of(first.chunk, first.offset),
                             hops: count - 1,
                         });
                     }
@@ -244,6 +286,7 @@ impl Sources<'_> {
             name: chunk.map(|chunk| self.chunk(&chunk, 0)).unwrap_or_default(),
             address: chunk.map(|chunk| Hex(chunk.user)),
             offset_bytes: offset,
+            member: offset.map(|offset| self.member_of(id, offset)).unwrap_or_default(),
             hops: 1,
         }
     }

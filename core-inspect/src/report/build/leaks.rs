@@ -3,7 +3,7 @@
 use super::Sources;
 use crate::analysis::View;
 use crate::analysis::leaks::{LeakGroup, LeakKind, groups};
-use crate::graph::Resolver;
+use crate::graph::{Reach, Resolver};
 use crate::heap::{Chunk, Totals};
 use crate::report::model::{Amount, Hex, LeakRow};
 use crate::types::{TypeId, TypeKind};
@@ -17,6 +17,8 @@ pub struct Leaks {
     pub indirect: Amount,
     /// What the C library lost itself, with what only that holds; in none of the others.
     pub of_libc: Amount,
+    /// Held only by words that are no pointers, as debug information says; in none of the others.
+    pub by_types: Amount,
     /// By type, the biggest first.
     pub rows: Vec<LeakRow>,
 }
@@ -35,7 +37,7 @@ pub fn leaks(sources: &Sources<'_>, passes: impl Fn(&Chunk) -> bool) -> Leaks {
         let passes = passes(&heap.chunks.get(id));
         if passes { sources.types.and_then(|types| types.of(id)).map(|id| id.0) } else { Some(DROPPED) }
     };
-    let mut leaks = Leaks::default();
+    let mut leaks = Leaks { by_types: by_types(sources, reach, &passes), ..Leaks::default() };
     for group in groups(&view, type_of).iter().filter(|group| group.kind != LeakKind::Type(DROPPED)) {
         if is_of_libc(sources, group.kind) {
             leaks.of_libc.add_all(amount(group.direct));
@@ -47,6 +49,20 @@ pub fn leaks(sources: &Sources<'_>, passes: impl Fn(&Chunk) -> bool) -> Leaks {
         leaks.rows.push(row(sources, group));
     }
     leaks
+}
+
+/// Chunks that only words hold which are no pointers.
+fn by_types(sources: &Sources<'_>, reach: &Reach, passes: impl Fn(&Chunk) -> bool) -> Amount {
+    let mut lost = Amount::default();
+    let (Some(heap), Some(typed)) = (sources.heap, sources.typed_reach) else { return lost };
+    let kind = |id| sources.types.and_then(|types| Some(LeakKind::Type(types.of(id)?.0)));
+    for chunk in heap.chunks.iter() {
+        let is_lost = typed.standing(chunk.id).is_lost() && reach.standing(chunk.id).is_reachable();
+        if is_lost && passes(&chunk) && !kind(chunk.id).is_some_and(|kind| is_of_libc(sources, kind)) {
+            lost.add_all(Amount { chunks: 1, bytes: chunk.usable });
+        }
+    }
+    lost
 }
 
 /// A program can neither lose nor free such: caches of threads that a fork left behind, and the like.

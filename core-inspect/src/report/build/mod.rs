@@ -57,6 +57,8 @@ pub struct Sources<'a> {
     pub retained: Option<&'a Retained>,
     /// What debug information says they are.
     pub typed: Option<TypedView<'a>>,
+    /// What is reachable when words that are no pointers do not count, where that is something else.
+    pub typed_reach: Option<&'a Reach>,
     /// Functions in progress, where debug information was asked for.
     pub frames: Option<&'a Frames>,
 }
@@ -87,6 +89,12 @@ impl<'a> Sources<'a> {
     fn retained_by_type(&self) -> Option<Vec<Totals>> {
         let (retained, types, heap) = (self.retained?, self.types?, self.heap?);
         Some(retained.by_type(&heap.chunks, types.len(), |id| types.of(id).map(TypeId::index)))
+    }
+
+    /// The member of a chunk at an offset, `body_`; empty when nothing is known of it.
+    pub fn member_of(&self, id: ChunkId, offset: u64) -> String {
+        let member = self.typed.and_then(|typed| typed.member(id, offset));
+        member.map(|member| member.text.trim_start_matches('.').to_owned()).unwrap_or_default()
     }
 
     /// `main`, the arena's number, or nothing.

@@ -38,7 +38,7 @@ impl Sources<'_> {
         };
         let (kind, name) = match root.kind {
             RootKind::Data { module } => ("module-data", self.data(found.at, module)),
-            RootKind::Tls { thread, module } => ("tls", self.tls(thread, module)),
+            RootKind::Tls { thread, module } => ("tls", self.tls(found.at, thread, module)),
             RootKind::Stack { thread } => ("stack", self.stack(thread, found.at)),
             RootKind::Register { thread } => ("registers", self.register(thread, found.at.0)),
             RootKind::EndedThread { .. } => ("ended-thread", format!("kept of an ended thread at {}", found.at)),
@@ -57,7 +57,7 @@ impl Sources<'_> {
         let (kind, name) = match owner.root {
             RootKind::Data { module } if is_whole => ("module-data", self.module_name(module)),
             RootKind::Data { module } => ("module-data", self.data(at, module)),
-            RootKind::Tls { thread, module } => ("tls", self.tls(thread, module)),
+            RootKind::Tls { thread, module } => ("tls", self.tls(at, thread, module)),
             RootKind::Stack { thread } if is_whole => ("stack", format!("thread {} stack", thread + 1)),
             RootKind::Stack { thread } => ("stack", self.stack(thread, at)),
             RootKind::Register { thread } => ("registers", format!("thread {} registers", thread + 1)),
@@ -87,6 +87,10 @@ impl Sources<'_> {
     }
 
     fn data(&self, at: Avma, module: u32) -> String {
+        if let Some(variable) = self.typed.and_then(|typed| typed.variable_at(at)) {
+            let file = self.process.modules.get(module as usize).map(|module| format!(" in {}", module.name()));
+            return format!("{}{}", variable.text, file.unwrap_or_default());
+        }
         let by_module = || {
             let module = self.process.modules.get(module as usize)?;
             Some(plus(&module.name(), above(at, module.range.start)))
@@ -94,7 +98,10 @@ impl Sources<'_> {
         self.symbol(at).or_else(by_module).unwrap_or_else(|| format!("module data {at}"))
     }
 
-    fn tls(&self, thread: u32, module: Option<u32>) -> String {
+    fn tls(&self, at: Avma, thread: u32, module: Option<u32>) -> String {
+        if let Some(variable) = self.typed.and_then(|typed| typed.variable_at(at)) {
+            return format!("{} of thread {}", variable.text, thread + 1);
+        }
         let module = module.and_then(|index| self.process.modules.get(index as usize));
         let of = module.map(|module| format!(" of {}", module.name())).unwrap_or_default();
         format!("thread {} thread-local storage{of}", thread + 1)

@@ -39,6 +39,7 @@ fn totals(sources: &Sources<'_>, all: &Tally, leaks: &leaks::Leaks) -> Totals {
         directly_lost: leaks.direct,
         indirectly_lost: leaks.indirect,
         lost_of_libc: leaks.of_libc,
+        lost_by_types: leaks.by_types,
         incomplete: sources.is_incomplete(),
     }
 }

@@ -11,7 +11,7 @@ use crate::report::units::{bytes, count, counted};
 pub fn chunk(answer: &ChunkAnswer, look: Look) -> String {
     let mut out = lead(answer.address.0, &answer.text, look);
     let Some(row) = &answer.chunk else { return out };
-    out.push_str(&detail(row, answer.type_evidence.as_deref()).render(look));
+    out.push_str(&detail(answer, row).render(look));
     out.push_str(&dominated(answer, look));
     out.push_str(&title("Neighbours", look));
     let mut rows: Vec<&ChunkRow> = answer.neighbours.iter().chain([row]).collect();
@@ -70,7 +70,8 @@ fn hop(step: &PathStep, look: Look) -> String {
         _ => {
             let arrow = if step.kind == "chunk" { "  → " } else { "    " };
             let onwards = step.offset_bytes.map(|offset| format!(" at +{offset:#x}")).unwrap_or_default();
-            let line = format!("{arrow}{}{onwards}", clean(&step.name));
+            let member = if step.member.is_empty() { String::new() } else { format!(" ({})", clean(&step.member)) };
+            let line = format!("{arrow}{}{onwards}{member}", clean(&step.name));
             wrap(&line, look.width, 6)
         }
     };
@@ -81,9 +82,9 @@ fn lead(address: Avma, text: &str, look: Look) -> String {
     wrap(&format!("{address}: {}", clean(text)), look.width, 2) + "\n"
 }
 
-fn detail(row: &ChunkRow, evidence: Option<&str>) -> Table {
+fn detail(answer: &ChunkAnswer, row: &ChunkRow) -> Table {
     let mut table = Table::new(2).word("").name("");
-    let known = evidence.map(|evidence| format!(" (by {evidence})")).unwrap_or_default();
+    let known = answer.type_evidence.as_ref().map(|evidence| format!(" (by {evidence})")).unwrap_or_default();
     let arena = if row.arena.is_empty() { "none, a mapping of its own".to_owned() } else { row.arena.clone() };
     let size = format!("{} B", count(row.size_bytes));
     let human = if row.size_bytes < 1024 { String::new() } else { format!(" ({})", bytes(row.size_bytes)) };
@@ -96,6 +97,10 @@ fn detail(row: &ChunkRow, evidence: Option<&str>) -> Table {
         ("reach", if row.reach.is_empty() { "free, so nothing counts".to_owned() } else { row.reach.clone() }),
     ] {
         table.row([name.to_owned(), value]);
+    }
+    if let Some(owner) = &answer.owner {
+        let declared = answer.owner_declared.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        table.row(["owner".to_owned(), format!("{owner}{declared}")]);
     }
     table
 }
@@ -125,7 +130,12 @@ fn ref_part(heading: &str, rows: &[RefRow], total: u64, more: &str, look: Look) 
             0 => row.edge.clone(),
             delta => format!("{} +{delta:#x}", row.edge),
         };
-        table.row([row.name.clone(), edge, row.type_name.clone()]);
+        let place = match (row.type_name.as_str(), row.member.as_str()) {
+            (name, "") => name.to_owned(),
+            ("", member) => member.to_owned(),
+            (name, member) => format!("{name} ({member})"),
+        };
+        table.row([row.name.clone(), edge, place]);
     }
     let mut out = title(heading, look);
     if !table.is_empty() {

@@ -12,6 +12,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
     let shown = report.leaks.len().min(limit);
     let mut out = title("Leaks", look);
     out.push_str(&summary(totals.directly_lost, totals.indirectly_lost, totals.lost_of_libc, look.width));
+    out.push_str(&by_types(totals.lost_by_types, look.width));
     out.push_str(&leak_table(&report.leaks[..shown], look));
     let more = report.leaks.len() - shown;
     if more > 0 {
@@ -24,6 +25,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
 /// `leaks` for people.
 pub fn leaks(answer: &LeaksAnswer, look: Look) -> String {
     let mut out = summary(answer.directly_lost, answer.indirectly_lost, answer.lost_of_libc, look.width);
+    out.push_str(&by_types(answer.lost_by_types, look.width));
     if answer.incomplete {
         out.push_str(&look.alarm("  The core is incomplete: what looks lost may be held by what is missing."));
         out.push('\n');
@@ -46,6 +48,17 @@ fn summary(direct: Amount, indirect: Amount, of_libc: Amount, width: usize) -> S
         out += &(wrap(&apart, width, 2) + "\n");
     }
     out
+}
+
+/// What the types say beyond that.
+fn by_types(lost: Amount, width: usize) -> String {
+    match lost.chunks {
+        0 => String::new(),
+        chunks => {
+            let words = format!("{} ({})", bytes(lost.bytes), counted(chunks, "chunk"));
+            wrap(&format!("  With types: {words} more, which only words hold that are no pointers."), width, 2) + "\n"
+        }
+    }
 }
 
 /// Rows of leaks.

@@ -35,7 +35,7 @@ pub use typing::{Rank, Shape, Typing};
 
 use super::containers::{Containers, Kind, Misfit};
 use super::{SymbolNames, TypeInfo, TypeKind, TypeTable};
-use crate::base::{FastMap, Problem, ProblemKind, Severity};
+use crate::base::{Avma, FastMap, Problem, ProblemKind, Severity};
 use crate::debuginfo::model::{Frame, Variable};
 use crate::debuginfo::{DebugTypeId, TypeSource};
 use crate::graph::Resolver;
@@ -82,6 +82,8 @@ pub struct TypedHeap {
     cells: Cells,
     typings: Typings,
     live: Live,
+    /// Globals and thread-locals by address.
+    by_address: Vec<(Avma, u32)>,
     /// The variables that types spread from: globals and thread-locals, then frames' variables.
     pub roots: Vec<TypedRoot>,
     /// Contradictions.
@@ -107,12 +109,20 @@ impl TypedHeap {
         conflicts.finish();
         instances.finish();
         live.finish();
-        Self { cells, typings, live, roots: all, conflicts, instances, misfits: plans.misfits() }
+        let by_address = roots::by_address(&all);
+        Self { cells, typings, live, by_address, roots: all, conflicts, instances, misfits: plans.misfits() }
     }
 
     /// The type of a chunk, where it has one.
     pub fn typing(&self, chunk: ChunkId) -> Option<&Typing> {
         self.cells.typing(chunk).map(|number| self.typings.get(number))
+    }
+
+    /// The global or thread-local variable that starts last at or before `at`, and the distance.
+    fn variable_before(&self, at: Avma) -> Option<(u32, u64)> {
+        let end = self.by_address.partition_point(|(start, _)| *start <= at);
+        let (start, root) = self.by_address[..end].last()?;
+        Some((*root, at.0 - start.0))
     }
 
     /// The number of a chunk's typing: chunks with the same number have the same type, shape and rank.

@@ -104,6 +104,13 @@ impl<'a> TypedView<'a> {
         self.write(&links, Some(origin))
     }
 
+    /// The global or thread-local variable at an address, with the member: `g_server.pending_`.
+    pub fn variable_at(&self, at: Avma) -> Option<Owned> {
+        let (root, offset) = self.typed.variable_before(at)?;
+        let is_inside = offset < self.types.size(self.root(root)?.ty)?;
+        is_inside.then(|| self.path_to(Origin::new(Parent::Root(root), offset, false)))
+    }
+
     /// The member of a chunk at an offset, as its type has it; `None` when the chunk is not typed.
     pub fn member(&self, chunk: ChunkId, offset: u64) -> Option<MemberAt> {
         let typing = self.typed.typing(chunk)?;

@@ -66,6 +66,17 @@ pub(super) fn of_variables(variables: &[Variable], process: &Process) -> Vec<Typ
     roots
 }
 
+/// Globals and thread-locals sorted by address.
+pub(super) fn by_address(roots: &[TypedRoot]) -> Vec<(Avma, u32)> {
+    let place = |(root, index): (&TypedRoot, u32)| match (root.owner, &root.value) {
+        (RootOwner::Module(_) | RootOwner::Thread(_), RootValue::At(at)) => Some((*at, index)),
+        _ => None,
+    };
+    let mut places: Vec<(Avma, u32)> = roots.iter().zip(0u32..).filter_map(place).collect();
+    places.sort_unstable();
+    places
+}
+
 /// The roots that last as long as their function runs.
 pub(super) fn of_frames(frames: &[&Frame]) -> Vec<TypedRoot> {
     let locals = frames.iter().zip(0u32..).flat_map(|(frame, index)| {
