@@ -346,7 +346,8 @@ impl<'a> Spread<'a> {
             self.cells.set_origin(id, origin);
         }
         self.cells.set_typing(id, number);
-        if !matches!(typing.shape, Shape::Block(..)) {
+        // Elements of a container's blocks come with it.
+        if !matches!(typing.shape, Shape::Block(..)) && !(typing.rank == Rank::Container && self.walked.has(id.0)) {
             self.next.push(id.0);
         }
     }
@@ -418,8 +419,18 @@ impl<'a> Spread<'a> {
         let has_payload = matches!(typing.shape, Shape::Block(_, Some(_)));
         // A control block's class names it, but only the container knows what is in it.
         let rank = if is_exact && has_payload { Rank::Exact } else { typing.rank };
-        self.claim(id, Typing { rank, ..typing }, origin);
+        let typing = self.intrusive(id, &typing).unwrap_or(Typing { rank, ..typing });
+        self.claim(id, typing, origin);
         Some(id)
+    }
+
+    /// A node that is nothing but the element, whose links are members of it, has the element's type.
+    fn intrusive(&self, id: ChunkId, typing: &Typing) -> Option<Typing> {
+        let Shape::Block(Role::Node, Some((0, ty))) = typing.shape else { return None };
+        let ty = self.types.bare(ty);
+        let is_record = matches!(self.types.get(ty).kind, DebugKind::Record(_));
+        let fills = is_record && fit(&self.resolver.chunks().get(id), self.types.size(ty)?) == Fit::One;
+        fills.then_some(Typing { ty, shape: Shape::Object, rank: typing.rank })
     }
 
     /// The type of a value that only code knows, and where it is.
