@@ -153,8 +153,10 @@ fn is_default(name: &str, arguments: &[String]) -> bool {
         || has_key.iter().any(|template| of_first(template))
         || of("std::allocator").is_some_and(|element| {
             let is_map = name.ends_with("map");
-            let pair = format!("std::pair<{first} const, {}>", arguments.get(1).map_or("", String::as_str));
-            if is_map { element == pair } else { element == first }
+            let value = arguments.get(1).map_or("", String::as_str);
+            // Demanglers write the qualifier behind, debug information in front.
+            let pairs = [format!("std::pair<{first} const, {value}>"), format!("std::pair<const {first}, {value}>")];
+            if is_map { pairs.iter().any(|pair| element == pair) } else { element == first }
         })
 }
 
@@ -202,6 +204,10 @@ mod tests {
                 "std::unordered_set<long>",
             ),
             ("std::unique_ptr<Foo, std::default_delete<Foo> >", "std::unique_ptr<Foo>"),
+            (
+                "std::map<std::string, int, std::less<std::string>, std::allocator<std::pair<const std::string, int> > >",
+                "std::map<std::string, int>",
+            ),
             ("std::queue<int, std::deque<int, std::allocator<int> > >", "std::queue<int>"),
             ("std::set<int, std::greater<int>, std::allocator<int> >", "std::set<int, std::greater<int>>"),
         ];

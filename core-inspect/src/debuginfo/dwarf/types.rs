@@ -298,7 +298,13 @@ fn count(bound: &Entry<'_>) -> Option<u64> {
         return count.udata_value().filter(|count| i64::try_from(*count).is_ok());
     }
     let upper = bound.attr_value(gimli::DW_AT_upper_bound)?;
-    let upper = upper.sdata_value().or_else(|| upper.udata_value().and_then(|value| i64::try_from(value).ok()))?;
+    let upper = match upper {
+        AttributeValue::Sdata(value) => value,
+        // Of fixed sizes only the larger ones may be -1, for no element: gcc writes 255 in one byte.
+        AttributeValue::Data4(value) if value == u32::MAX => -1,
+        AttributeValue::Data8(value) => value.cast_signed(),
+        other => other.udata_value().and_then(|value| i64::try_from(value).ok())?,
+    };
     let lower = bound.attr_value(gimli::DW_AT_lower_bound).and_then(|value| value.sdata_value()).unwrap_or(0);
     u64::try_from(upper.checked_sub(lower)?.checked_add(1)?).ok()
 }

@@ -255,6 +255,8 @@ impl<'a> TypedView<'a> {
                 let stride = size(typing.ty).unwrap_or(u64::MAX);
                 (Some(format!("[{}]", offset / stride)), Some(typing.ty), offset % stride)
             }
+            // The links of a node.
+            Shape::Block(_, Some((start, _))) if offset < start.into() => (None, None, offset),
             Shape::Block(_, Some((start, ty))) => {
                 let stride = size(ty).unwrap_or(u64::MAX);
                 (Some("[*]".to_owned()), Some(ty), offset.saturating_sub(start.into()) % stride)
