@@ -66,11 +66,11 @@ fn rules_of_a_file_are_used_and_mistakes_are_told() {
     let layout = "[[rule.layout]]\nwalk = 'linked'\nfirst = '_M_impl._M_node._M_next'\nend = '&_M_impl._M_node'\n\
                   next = '_M_next'\nvalue = '&node + 2 * word'\n";
     write!(file, "[[rule]]\ntype = 'std::__cxx11::list'\nkind = 'deque'\n{layout}").unwrap();
-    let path = file.path().to_str().unwrap();
-    let rows = rows(server(), &["--containers", path, "--kind", "deque"]);
+    let path = file.path().to_str().unwrap().to_owned();
+    let rows = rows(server(), &["--containers", &path, "--kind", "deque"]);
     assert!(rows.iter().any(|row| row["type"].as_str().unwrap().starts_with("std::list")), "{rows:?}");
-    write!(file, "prev = 'a +'\n").unwrap();
-    let run = program().arg("containers").arg(&server().core).args(["--containers", path]).output().unwrap();
+    writeln!(file, "prev = 'a +'").unwrap();
+    let run = program().arg("containers").arg(&server().core).args(["--containers", &path]).output().unwrap();
     let error = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(2), "{error}");
     assert!(error.contains("rule `std::__cxx11::list`: prev: a name was expected at character 4"), "{error}");

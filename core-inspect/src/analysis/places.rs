@@ -133,7 +133,7 @@ impl<'a> Places<'a> {
         let inner = found.calls.iter().map(|call| call.cfa).filter(|cfa| *cfa <= at).max();
         let start = inner.or(self.process.threads.get(thread as usize).map(|thread| thread.sp)).unwrap_or(at);
         let of_call = |frame: &&Frame| frame.cfa == call.cfa;
-        let Some(frame) = found.frames.iter().filter(of_call).last() else { return Nested::default() };
+        let Some(frame) = found.frames.iter().rfind(of_call) else { return Nested::default() };
         let function = frame.function.clone().unwrap_or_else(|| frame.pc.to_string());
         let name = format!("thread {} frame {} {}", thread + 1, frame.number, shorten(&function));
         let range = AddrRange::new(start.min(at), call.cfa);
@@ -166,22 +166,22 @@ impl<'a> Places<'a> {
         for _ in 0..MOST_NESTED {
             let bare = self.store.bare(value.ty);
             let Some(size) = self.store.size(value.ty) else { break };
-            let elements = self.elements(bare, value.at);
+            let (is_container, elements) = self.elements(bare, value.at);
             let range = AddrRange::new(value.at, value.at.wrapping_add(size));
             places.push(Place {
                 range,
                 name: value.name.clone(),
                 type_name: self.type_name(value.ty),
                 declared: value.declared.clone(),
-                elements: elements.flatten(),
+                elements,
             });
             let offset = at.0.wrapping_sub(value.at.0);
             let has_members = matches!(&self.store.get(bare).kind, DebugKind::Record(record) if !record.is_union);
-            match self.member_at(bare, offset).filter(|_| elements.is_none()) {
+            match self.member_at(bare, offset).filter(|_| !is_container) {
                 Some((name, offset, ty)) => {
                     value = Value { at: value.at.wrapping_add(offset), ty, name: value.name + &name, ..value };
                 }
-                None if has_members && elements.is_none() => break,
+                None if has_members && !is_container => break,
                 None => {
                     holds_for = range;
                     break;
@@ -215,13 +215,13 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// `None` for what is no container; else how many elements it has, where it is there to have many.
-    fn elements(&mut self, bare: DebugTypeId, at: Avma) -> Option<Option<u64>> {
+    /// Whether it is a container, and how many elements it has where it is there to have many.
+    fn elements(&mut self, bare: DebugTypeId, at: Avma) -> (bool, Option<u64>) {
         let (containers, store, word) = (self.containers, self.store, self.memory.word_size());
         let walk = self.walks.entry(bare).or_insert_with(|| containers.compile(store, word, bare).ok());
-        let walk = walk.as_ref()?;
+        let Some(walk) = walk else { return (false, None) };
         let count = || walk.run(self.memory, at, &mut |_| ControlFlow::Continue(())).count;
-        Some(walk.kind().is_collection().then(count))
+        (true, walk.kind().is_collection().then(count))
     }
 
     /// A type's name for people; of a pointer, what it points to and a star.

@@ -393,7 +393,7 @@ pub(super) fn tree_answer() -> TreeAnswer {
 }
 
 fn step(kind: &str, name: &str, hops: u64) -> PathStep {
-    PathStep { kind: s(kind), name: s(name), address: Some(hex(0x10)), offset_bytes: Some(8), hops }
+    PathStep { kind: s(kind), name: s(name), address: Some(hex(0x10)), offset_bytes: Some(8), member: s("next"), hops }
 }
 
 pub(super) fn refs_answer() -> RefsAnswer {
@@ -408,14 +408,6 @@ pub(super) fn refs_answer() -> RefsAnswer {
 }
 
 pub(super) fn path_answer() -> PathAnswer {
-    let step = |kind: &str, name: &str, hops| PathStep {
-        kind: s(kind),
-        name: s(name),
-        address: Some(hex(0x10)),
-        offset_bytes: Some(8),
-        member: s("next"),
-        hops,
-    };
     PathAnswer {
         schema_version: SCHEMA_VERSION,
         address: hex(0x5581_f0c2_a2b8),

@@ -54,7 +54,7 @@ impl<'d> Children<'d> {
 
 /// Each node but the root, with its dominator's number.
 fn each(tree: &Dominators, mut visit: impl FnMut(u32, u32)) {
-    for (&parent, &vertex) in tree.dominators.iter().zip(&tree.vertices).skip(1) {
+    for (&parent, &vertex) in tree.immediate.iter().zip(&tree.vertices).skip(1) {
         visit(parent, vertex);
     }
     for (&cell, id) in tree.cells.iter().zip(0u32..) {

@@ -42,7 +42,7 @@ pub struct Dominators {
     /// By number, in depth-first order: a chunk, or [`OWNER`] with an owner.
     vertices: Vec<u32>,
     /// By number: the number that dominates it, which is lower.
-    dominators: Vec<u32>,
+    immediate: Vec<u32>,
     bytes: Vec<u64>,
     counts: Vec<u32>,
 }
@@ -58,9 +58,9 @@ impl Dominators {
             return Err(GraphError::TooManyChunks(most));
         }
         let mut numbering = Numbering::new(edges, chunks.len(), owners);
-        let dominators = lengauer_tarjan::dominators(&mut numbering, edges, owners);
+        let immediate = lengauer_tarjan::dominators(&mut numbering, edges, owners);
         let Numbering { cells, owners, vertices, .. } = numbering;
-        let mut tree = Self { cells, owners, vertices, dominators, bytes: Vec::new(), counts: Vec::new() };
+        let mut tree = Self { cells, owners, vertices, immediate, bytes: Vec::new(), counts: Vec::new() };
         tree.sum(chunks);
         Ok(tree)
     }
@@ -77,7 +77,7 @@ impl Dominators {
             }
         }
         for number in (1..bytes.len()).rev() {
-            let dominator = self.dominators[number] as usize;
+            let dominator = self.immediate[number] as usize;
             bytes[dominator] += bytes[number];
             counts[dominator] += counts[number];
         }
@@ -93,11 +93,11 @@ impl Dominators {
     pub fn parent(&self, node: Node) -> Option<Node> {
         let number = match node {
             Node::Root => return None,
-            Node::Owner(id) => self.dominators[self.owners[id.index()] as usize],
+            Node::Owner(id) => self.immediate[self.owners[id.index()] as usize],
             Node::Chunk(id) if !self.reaches(id) => return None,
             Node::Chunk(id) => match self.cells[id.index()] {
                 cell if cell & LEAF != 0 => cell & !LEAF,
-                number => self.dominators[number as usize],
+                number => self.immediate[number as usize],
             },
         };
         Some(self.node(number))
@@ -127,7 +127,7 @@ impl Dominators {
         // By number: whether it is one, or is below one. Dominators have lower numbers.
         let mut covered = vec![false; self.vertices.len()];
         let mut found = Vec::new();
-        for (number, (&vertex, &dominator)) in self.vertices.iter().zip(&self.dominators).enumerate().skip(1) {
+        for (number, (&vertex, &dominator)) in self.vertices.iter().zip(&self.immediate).enumerate().skip(1) {
             let is_below = covered[dominator as usize];
             let is_one = vertex & OWNER == 0 && is_one(ChunkId(vertex));
             if is_one && !is_below {

@@ -35,7 +35,7 @@ impl<'a> Listed<'a> {
             container.instance.count >= min_elements && types.contains_key(&container.site.ty)
         };
         let mut found: Vec<_> = instances.all().iter().filter(is_found).collect();
-        found.sort_by(|a, b| b.instance.own_bytes.cmp(&a.instance.own_bytes));
+        found.sort_by_key(|container| std::cmp::Reverse(container.instance.own_bytes));
         Self { view, types, found }
     }
 

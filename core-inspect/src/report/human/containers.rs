@@ -20,7 +20,8 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
         count(total.empty),
     );
     if total.left_out > 0 {
-        out.push_str(&format!("  Not listed, as there are too many: {}.\n", counted(total.left_out, "container")));
+        let left_out = counted(total.left_out, "container");
+        out.extend(["  Not listed, as there are too many: ", &left_out, ".\n"]);
     }
     let mut table = Table::new(2).number("elements").number("room for").number("bytes").number("waste").word("kind");
     table = table.name("owner").name("type");
@@ -36,9 +37,9 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
         ]);
     }
     out.push_str(&table.render(look));
-    for row in answer.containers.iter() {
+    for row in &answer.containers {
         if let Some(trouble) = &row.trouble {
-            out.push_str(&format!("  {}: {trouble}.\n", row.owner));
+            out.extend(["  ", &row.owner, ": ", trouble, ".\n"]);
         }
     }
     let listed = answer.containers.len() as u64;

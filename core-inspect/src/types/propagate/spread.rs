@@ -347,7 +347,7 @@ impl<'a> Spread<'a> {
         }
         self.cells.set_typing(id, number);
         // Elements of a container's blocks come with it.
-        if !matches!(typing.shape, Shape::Block(..)) && !(typing.rank == Rank::Container && self.walked.has(id.0)) {
+        if !(matches!(typing.shape, Shape::Block(..)) || typing.rank == Rank::Container && self.walked.has(id.0)) {
             self.next.push(id.0);
         }
     }
