@@ -5,7 +5,7 @@ use super::{Sources, above, owners};
 use crate::analysis::contents::Contents;
 use crate::analysis::shapes::{Anchor, Shape};
 use crate::analysis::suspects::{Partner, Suspect as Found, SuspectKind};
-use crate::base::FastMap;
+use crate::base::{FastMap, FastSet};
 use crate::graph::{Resolver, RootRef};
 use crate::heap::ChunkId;
 use crate::report::build::names::Named;
@@ -27,6 +27,8 @@ pub fn suspects(sources: &Sources<'_>, ranked: &[Found], used: u64, contents: Op
 
 /// Elements whose contents are shown.
 const MOST_SHOWN: usize = 3;
+/// Chunks of each of them: its own, then what it refers to, nearest first.
+const MOST_PARTS: usize = 4;
 
 /// How the first elements begin, and what they refer to.
 fn sampled(sources: &Sources<'_>, resolver: &Resolver<'_>, found: &Found) -> Vec<String> {
@@ -41,16 +43,21 @@ fn sampled(sources: &Sources<'_>, resolver: &Resolver<'_>, found: &Found) -> Vec
         SuspectKind::Array(array) => graph.edges.of(array.chunk).iter().map(|target| target.id()).collect(),
         _ => found.samples.clone(),
     };
-    let is_other = |id: &ChunkId| !elements.contains(id);
-    elements
-        .iter()
-        .take(MOST_SHOWN)
-        .map(|&id| {
-            let below = graph.edges.of(id).iter().map(|target| target.id()).filter(is_other).take(MOST_SHOWN);
-            let parts: Vec<String> = std::iter::once(id).chain(below).map(&mut shown).collect();
-            parts.join(" -> ")
-        })
-        .collect()
+    let is_element: FastSet<ChunkId> = elements.iter().copied().collect();
+    let below = |first: ChunkId| {
+        let mut parts = vec![first];
+        for at in 0..MOST_PARTS {
+            let Some(&id) = parts.get(at) else { break };
+            for other in graph.edges.of(id).iter().map(|target| target.id()) {
+                if !is_element.contains(&other) && !parts.contains(&other) && parts.len() < MOST_PARTS {
+                    parts.push(other);
+                }
+            }
+        }
+        parts
+    };
+    let line = |&id: &ChunkId| below(id).into_iter().map(&mut shown).collect::<Vec<_>>().join(" -> ");
+    elements.iter().take(MOST_SHOWN).map(line).collect()
 }
 
 fn suspect(sources: &Sources<'_>, found: &Found, used: u64) -> Suspect {
