@@ -1,6 +1,6 @@
 //! Containers as a table.
 
-use crate::report::answers::{ContainerRow, ContainersAnswer};
+use crate::report::answers::ContainersAnswer;
 use crate::report::look::Look;
 use crate::report::table::Table;
 use crate::report::units::{bytes, count, counted};
@@ -24,7 +24,7 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
         out.extend(["  Not listed, as there are too many: ", &left_out, ".\n"]);
     }
     let mut table = Table::new(2).number("elements").number("room for").number("bytes").number("waste").word("kind");
-    table = table.name("owner").name("type");
+    table = table.name("owner").word("declared").name("type");
     for row in &answer.containers {
         table.row([
             count(row.elements),
@@ -32,7 +32,8 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
             bytes(row.bytes),
             bytes(row.waste_bytes),
             row.kind.clone(),
-            owner(row),
+            row.owner.clone(),
+            row.declared.clone().unwrap_or_default(),
             row.type_name.clone(),
         ]);
     }
@@ -51,14 +52,6 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
     out
 }
 
-/// `g_server.pending_ (rpc_server.cc:41)`.
-fn owner(row: &ContainerRow) -> String {
-    match &row.declared {
-        Some(declared) => format!("{} ({declared})", row.owner),
-        None => row.owner.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::sample;
@@ -72,7 +65,7 @@ mod tests {
             text.starts_with("  2 containers with 40,031 elements in 1.8 MiB, of which 1.5 KiB wait for"),
             "{text}"
         );
-        assert!(text.contains("g_server.pending_ (rpc_server.cc:41)"), "{text}");
+        assert!(text.contains("  g_server.pending_  rpc_server.cc:41  std::list<Request*>"), "{text}");
         assert!(text.contains("  g_server.done_: it says 31 elements, and has 30.\n"), "{text}");
     }
 
