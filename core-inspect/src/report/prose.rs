@@ -90,7 +90,9 @@ fn same_type(other: &Partner) -> String {
 fn shared(partner: &Partner) -> String {
     let place = if partner.owner.is_empty() { &partner.anchor } else { &partner.owner };
     let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
-    format!("a {}{place} has the same elements and is counted in", kind_words(&partner.kind))
+    let kind = kind_words(&partner.kind);
+    let article = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    format!("{article} {kind}{place} has the same elements and is counted in")
 }
 
 fn siblings(suspect: &Suspect) -> String {
