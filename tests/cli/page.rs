@@ -125,6 +125,8 @@ fn a_cut_core_says_so_and_clears_nothing() {
     assert_eq!(report["core"]["truncated"], true);
     assert_eq!(report["totals"]["incomplete"], true);
     if run.code == Some(0) {
-        assert!(run.stdout.contains("as far as the incomplete core shows"), "{}", run.stdout);
+        // The headline may be broken anywhere.
+        let words: Vec<&str> = run.stdout.split_whitespace().collect();
+        assert!(words.join(" ").contains("as far as the incomplete core shows"), "{}", run.stdout);
     }
 }
