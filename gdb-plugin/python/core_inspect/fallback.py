@@ -42,21 +42,21 @@ class ToolEngine:
         """The program that is asked."""
         return self._tool
 
-    def open(self, say):
+    def open(self, say, check):
         """Finds out now whether the core can be opened; returns as `run`."""
-        return self._run(["info"], [], lambda text: None, say)
+        return self._run(["info"], [], lambda text: None, say, check)
 
-    def run(self, words, write, say, width, colour):
+    def run(self, words, write, say, check, width, colour):
         """As `NativeEngine.run`; the width is that of a pipe."""
         verb = words[:1] if words and not words[0].startswith("-") else []
         options = words[len(verb) :]
         if colour and not any(word.startswith("--color") for word in options):
             options = [*options, "--color", "always"]
-        return self._run(verb, options, write, say)
+        return self._run(verb, options, write, say, check)
 
-    def _run(self, verb, options, write, say):
+    def _run(self, verb, options, write, say, check):
         with tempfile.TemporaryFile() as said:
-            code = _stream([self._tool, *verb, *self._files, *options], said, write)
+            code = _stream([self._tool, *verb, *self._files, *options], said, write, check)
             said.seek(0)
             for line in _lines(said.read().decode("utf-8", "replace")):
                 say(line)
@@ -70,7 +70,7 @@ def _lines(said):
     return [line[len(PREFIX) :] if line.startswith(PREFIX) else line for line in said.splitlines()]
 
 
-def _stream(command, said, write):
+def _stream(command, said, write, check):
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     # A session of its own: Ctrl-C is for this program, which ends it below.
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": said}
@@ -81,6 +81,7 @@ def _stream(command, said, write):
     try:
         while True:
             if not select.select([process.stdout], [], [], PATIENCE)[0]:
+                check()
                 continue
             piece = os.read(process.stdout.fileno(), 1 << 16)
             if not piece:

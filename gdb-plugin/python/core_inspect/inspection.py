@@ -44,6 +44,7 @@ class Inspection:
         for option, paths in (("--debug-dir", debug_dirs), ("--containers", containers)):
             for path in paths:
                 files += [option, os.fsdecode(path)]
+        self.check = lambda: None
         self.fallback = None
         try:
             self._engine = NativeEngine(files)
@@ -59,13 +60,13 @@ class Inspection:
     def prepare(self):
         """Opens the core now, and not with the first question."""
         said = []
-        self._end(self._engine.open(said.append), said, lambda line: None)
+        self._end(self._engine.open(said.append, self.check), said, lambda line: None)
 
     def stream(self, words, write, say=lambda line: None, width=100, colour=False):
         """Runs a verb as on the command line, without the core: text to `write`, warnings to `say`. Returns the exit code, 0
         or 1; what would be 2 there is an `Error` here."""
         said = []
-        code = self._engine.run([str(word) for word in words], write, said.append, width, colour)
+        code = self._engine.run([str(word) for word in words], write, said.append, self.check, width, colour)
         return self._end(code, said, say)
 
     @staticmethod

@@ -55,17 +55,17 @@ class NativeEngine:
     def __init__(self, files):
         self._core = load().Core(files)
 
-    def open(self, say):
+    def open(self, say, check):
         """Opens the core now, and not with the first question; returns as `run`."""
-        return self._finish(self._core.ask(None, 0, False), lambda text: None, say)
+        return self._finish(self._core.ask(None, 0, False), lambda text: None, say, check)
 
-    def run(self, words, write, say, width, colour):
-        """Runs a verb; its text goes to `write`, what it says to `say`; returns its exit code. Whatever is raised meanwhile
-        (Ctrl-C, a reader who has seen enough) ends it."""
-        return self._finish(self._core.ask(words, width, colour), write, say)
+    def run(self, words, write, say, check, width, colour):
+        """Runs a verb; its text goes to `write`, what it says to `say`; `check` is called while nothing comes. Returns the
+        exit code. Whatever is raised meanwhile (Ctrl-C, a reader who has seen enough) ends it."""
+        return self._finish(self._core.ask(words, width, colour), write, say, check)
 
     @staticmethod
-    def _finish(job, write, say):
+    def _finish(job, write, say, check):
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         try:
             while True:
@@ -74,7 +74,9 @@ class NativeEngine:
                     write(decoder.decode(piece))
                 elif isinstance(piece, str):
                     say(piece)
-                elif piece is not None:
+                elif piece is None:
+                    check()
+                else:
                     return piece
         except RuntimeError as error:
             raise Error(f"core-inspect has an error of its own: {error}") from None

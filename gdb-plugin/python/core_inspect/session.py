@@ -44,6 +44,7 @@ class Session:
             if self._inspection.fallback and not self._told:
                 self.debugger.say(f"core-inspect: {self._inspection.fallback}")
                 self._told = True
+            self._inspection.check = lambda: self.debugger.check()
             self._inspection.prepare()
         except Error as error:
             self.close()

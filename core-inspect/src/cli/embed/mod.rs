@@ -98,6 +98,11 @@ pub(super) fn file_bytes(core: &Path) -> Option<u64> {
 fn run(words: &[OsString], stage: &Stage<'_>) -> Result<Exit> {
     let is_option = |word: &OsString| word.to_str().is_some_and(|word| word.starts_with('-'));
     let (verb, options) = words.split_at(usize::from(words.first().is_some_and(|word| !is_option(word))));
+    if let [verb] = verb
+        && !super::grammar().get_subcommands().any(|known| *known.get_name() == **verb)
+    {
+        bail!("{}: no such verb", verb.display());
+    }
     let words = [OsString::from("core-inspect")];
     let place = [OsString::from(PLACE_OF_CORE)];
     let typed = Cli::try_parse_from(words.iter().chain(verb).chain(&place).chain(options));

@@ -43,6 +43,10 @@ class Debugger(abc.ABC):
         """A line beside the answer."""
 
     @abc.abstractmethod
+    def check(self) -> None:
+        """Raises KeyboardInterrupt when the user wants the command to end and Python does not know that yet."""
+
+    @abc.abstractmethod
     def width(self) -> int:
         """Columns of the output."""
 

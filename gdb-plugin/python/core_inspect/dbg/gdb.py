@@ -55,7 +55,7 @@ class Gdb(Debugger):
     def evaluate(self, expression):
         try:
             return address_of(gdb.parse_and_eval(expression))
-        except gdb.error as error:
+        except (gdb.error, UserError) as error:
             raise UserError(f"{expression}: {_lower(error)}") from None
 
     def write(self, text):
@@ -63,6 +63,10 @@ class Gdb(Debugger):
 
     def say(self, line):
         gdb.write(line + "\n", gdb.STDERR)
+
+    def check(self):
+        # While Python runs, Ctrl-C is Python's.
+        pass
 
     def width(self):
         # None is unlimited.
@@ -91,7 +95,7 @@ def address_of(value):
     if kind in (gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_ENUM):
         return int(value) & ((1 << 64) - 1)
     if value.address is None:
-        raise UserError("the expression has no address: it is neither a pointer nor an object in memory")
+        raise UserError("it is neither a pointer nor an object in memory")
     return int(value.address)
 
 
@@ -138,6 +142,12 @@ def _add_command(command, session):
     HeapCommand()
 
 
+def _call(function, session, arguments):
+    if len(arguments) != 1:
+        raise UserError(f"${function.__name__}: one pointer is needed")
+    return function(session, address_of(arguments[0]))
+
+
 def _add_function(function, session):
     class HeapFunction(gdb.Function):
         __doc__ = f"${function.__name__} (POINTER): {function.__doc__}"
@@ -145,8 +155,8 @@ def _add_function(function, session):
         def __init__(self):
             super().__init__(function.__name__)
 
-        def invoke(self, pointer):
-            return _guarded(lambda: function(session, address_of(pointer)))
+        def invoke(self, *arguments):
+            return _guarded(_call, function, session, arguments)
 
     HeapFunction()
 

@@ -35,26 +35,22 @@ class Lldb(Debugger):
         return Target(None, binary, None, state, lambda path: _save(process, path))
 
     def evaluate(self, expression):
-        value = self._evaluate(expression)
-        if value.GetError().Fail():
-            line = str(value.GetError()).strip().splitlines()[-1]
-            raise UserError(f"{expression}: {line}")
-        value = value.Dereference() if value.GetType().IsReferenceType() else value
+        value = self._value(expression)
         kind = value.GetType().GetCanonicalType()
-        if kind.IsPointerType() or kind.GetBasicType() != lldb.eBasicTypeInvalid:
-            return value.GetValueAsUnsigned()
-        address = value.AddressOf()
-        if not address.IsValid():
-            raise UserError(f"{expression}: it is neither a pointer nor an object in memory")
-        return address.GetValueAsUnsigned()
+        is_number = kind.GetBasicType() not in (lldb.eBasicTypeInvalid, lldb.eBasicTypeVoid)
+        if not kind.IsPointerType() and not is_number:
+            # An object: where it is.
+            value = self._value(f"&({expression})")
+        return value.GetValueAsUnsigned()
 
-    def _evaluate(self, expression):
+    def _value(self, expression):
         frame = self._target.GetProcess().GetSelectedThread().GetSelectedFrame()
-        # Globals of a core need no frame, and a path of members needs no compiler.
-        found = frame.GetValueForVariablePath(expression) if frame.IsValid() else lldb.SBValue()
-        if found.IsValid() and found.GetError().Success():
-            return found
-        return frame.EvaluateExpression(expression) if frame.IsValid() else self._target.EvaluateExpression(expression)
+        value = (frame if frame.IsValid() else self._target).EvaluateExpression(expression)
+        if value.GetError().Fail():
+            # The compiler's first line: `error: <user expression 0>:1:1: use of undeclared identifier 'x'`.
+            line = next(iter(str(value.GetError()).strip().splitlines()), "it has no value")
+            raise UserError(f"{expression}: {line.split(': ')[-1]}")
+        return value
 
     def write(self, text):
         self._result.write(text)
@@ -62,8 +58,15 @@ class Lldb(Debugger):
     def say(self, line):
         self._result.AppendWarning(line)
 
+    def check(self):
+        # Ctrl-C's signal is LLDB's, which takes note of it.
+        if self._debugger.GetCommandInterpreter().WasInterrupted():
+            raise KeyboardInterrupt
+
     def width(self):
-        return min(max(self._debugger.GetTerminalWidth() or PLAIN_WIDTH, 60), 120)
+        if not sys.__stdout__.isatty():
+            return PLAIN_WIDTH
+        return min(max(self._debugger.GetTerminalWidth(), 60), 120)
 
     def colour(self):
         return self._debugger.GetUseColor() and sys.__stdout__.isatty()
@@ -148,6 +151,8 @@ def _class_of(command):
 
 def register(debugger):
     """Adds the commands to one of LLDB's debuggers."""
+    # Classes of commands are looked for from the names that its scripts have.
+    debugger.HandleCommand(f"script import {__name__}")
     for command in COMMANDS:
         name = command.name.replace("-", "_")
         globals()[name] = _class_of(command)
