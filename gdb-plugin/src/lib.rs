@@ -1,7 +1,8 @@
-//! `core_inspect._core_inspect`: the verbs of core-inspect as a Python extension module, one file for gdb, LLDB and CPython.
+//! `core_inspect._core_inspect`: the verbs of core-inspect as a Python extension module, one file for gdb, LLDB and plain Python.
 //! `python/core_inspect/_core_inspect.pyi` says what is in it. Only the package `core_inspect` uses it.
 
 mod core;
+mod growth;
 mod job;
 
 use pyo3::prelude::*;
@@ -11,6 +12,8 @@ use pyo3::prelude::*;
 mod _core_inspect {
     #[pymodule_export]
     use super::core::Core;
+    #[pymodule_export]
+    use super::growth::verdict;
     #[pymodule_export]
     use super::job::Job;
 

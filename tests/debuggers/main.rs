@@ -11,9 +11,9 @@ const PYTHON: &str = "/usr/bin/python3";
 fn the_commands_work_in_gdb_lldb_and_python() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/debuggers");
     let exe = std::env::current_exe().expect("a test has a path");
-    let built = exe.ancestors().nth(2).expect("it is in <profile>/deps");
-    let module = built.join("lib_core_inspect.so");
-    let program = built.join("core-inspect");
+    let deps = exe.parent().expect("it is in <profile>/deps");
+    let module = deps.join("lib_core_inspect.so");
+    let program = deps.with_file_name("core-inspect");
     for file in [&module, &program] {
         assert!(file.exists(), "{}: not built; `cargo test --workspace` builds it", file.display());
     }

@@ -100,14 +100,15 @@ def test_a_core_without_its_program(server, gdb):
 
 def test_every_command_has_help_and_completion(gdb):
     helps = [f"help {command.name}" for command in COMMANDS]
-    tries = ["complete heap-", "complete heap-chunks --st", "complete heap-chunks --state f", "complete heap-ref", "help function"]
+    tries = ["complete heap-", "complete heap-chunks --st", "complete heap-chunks --state f", "complete heap-owners --min-s", "complete heap-ref", "help function"]
     asked = gdb(*helps, *tries)
     for command, answer in zip(COMMANDS, asked.answers):
         assert answer == command.help()
-    names, option, word, one, functions = asked.answers[len(COMMANDS) :]
+    names, option, word, dashed, one, functions = asked.answers[len(COMMANDS) :]
     assert names.split() == sorted(command.name for command in COMMANDS)
     assert (option, word, one) == ("heap-chunks --state", "heap-chunks --state free", "heap-refs")
-    assert "$heap_owner (POINTER)" in functions or "heap_owner" in functions
+    assert dashed == "heap-owners --min-share"
+    assert all(f"function {name} -- " in functions for name in ("heap_size", "heap_type", "heap_owner"))
 
 
 def test_an_expression_is_completed_as_one(server, gdb):

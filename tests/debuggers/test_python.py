@@ -245,5 +245,5 @@ def test_a_command_has_the_options_of_its_verb(command):
     verb = [command.verb] if command.verb else []
     text = tool(*verb, "--help")
     names = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.MULTILINE)) - {"--help", "--version", "--threads"}
-    ours = {option.name for option in command._all()}
+    ours = {option.name for option in command.all_options()}
     assert ours == names

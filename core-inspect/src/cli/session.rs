@@ -73,7 +73,7 @@ impl<'p> Session<'p> {
     pub(super) fn open(stage: &'p Stage<'p>, target: Target, depth: Depth) -> Result<Self> {
         stage.progress.start(if stage.opened().is_some() { Talk::Quiet } else { target.talk });
         let session = match stage.opened() {
-            Some(opened) => Self::lent(stage, opened, target, depth)?,
+            Some(opened) => Self::lent(stage, opened, &target, depth)?,
             None => Self::own(stage, target, depth)?,
         };
         session.run_floors()?;
@@ -93,12 +93,12 @@ impl<'p> Session<'p> {
     }
 
     /// The core is open, and so are its files: `typed` may say how to answer, not of what.
-    fn lent(stage: &'p Stage<'p>, opened: &'p Opened, typed: Target, depth: Depth) -> Result<Self> {
+    fn lent(stage: &'p Stage<'p>, opened: &'p Opened, typed: &Target, depth: Depth) -> Result<Self> {
         if let Some(word) = &typed.binary {
             bail!("unexpected argument '{}': the core is open already", word.display());
         }
         let nothing = Target { core: typed.core.clone(), colour: typed.colour, talk: typed.talk, ..Target::default() };
-        if typed != nothing {
+        if *typed != nothing {
             bail!("--sysroot, --debug-dir, --containers and --threads count when a core is opened, and it is open");
         }
         let (target, inspection, file_bytes) = opened.parts();

@@ -1,6 +1,6 @@
 """The extension module. The package `core_inspect` is what to use; its `__init__.pyi` is the manual."""
 
-from typing import List, Optional, Union
+from typing import List, Optional, TypedDict, Union
 
 __version__: str
 
@@ -22,3 +22,30 @@ class Job:
         when core-inspect has an error of its own, or the job was cancelled."""
     def cancel(self) -> None:
         """Ends the work at its next piece."""
+
+class Verdict(TypedDict):
+    """What a series says."""
+
+    growth: str
+    """`constant`, `plateau`, `log`, `linear`, `exponential`, `undecided`, `too-few-samples`."""
+    is_leak: bool
+    """Whether it is `linear` or `exponential`."""
+    slope: float
+    """Theil and Sen's slope, in bytes a slice."""
+    slope_low: float
+    slope_high: float
+    """Its 95 % interval."""
+    trend: float
+    """Mann and Kendall's statistic, in standard deviations: above 3 it rises."""
+    survivors: int
+    """Allocations that are alive at the end."""
+    leak_factor: float
+    """EdLeak's: bytes that its fitted parabola rises by."""
+    curvature: float
+    """EdLeak's: below -0.2 log, above 0.2 exponential."""
+    value: float
+    """libmemleak's: survivors, weighted by the age of their interval."""
+
+def verdict(live: List[float], births: List[int], survivors: List[int]) -> Verdict:
+    """What slices of one length say: bytes alive at the end of each; and of those that are old enough to judge by, how many
+    were allocated and how many of them are alive at the end."""

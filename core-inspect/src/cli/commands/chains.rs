@@ -3,8 +3,8 @@
 use crate::cli::args::ChainsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Order, Rows, SortKey, Target, pattern};
-use crate::cli::stage::Stage;
 use crate::cli::session::{Depth, Session};
+use crate::cli::stage::Stage;
 use crate::report::answers::ChainsAnswer;
 use crate::report::model::{SCHEMA_VERSION, Suspect};
 use crate::report::{csv, human, json};

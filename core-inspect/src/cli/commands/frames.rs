@@ -3,8 +3,8 @@
 use crate::cli::args::FramesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target};
-use crate::cli::stage::Stage;
 use crate::cli::session::{Depth, Session};
+use crate::cli::stage::Stage;
 use crate::report::build::frames::frames;
 use crate::report::{csv, human, json};
 use anyhow::{Result, bail};

@@ -4,8 +4,8 @@ use super::dominators::write;
 use crate::cli::args::OwnersArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target, tree_options};
-use crate::cli::stage::Stage;
 use crate::cli::session::{Depth, Session};
+use crate::cli::stage::Stage;
 use anyhow::Result;
 
 pub(in crate::cli) fn run(args: OwnersArgs, stage: &Stage<'_>) -> Result<Exit> {

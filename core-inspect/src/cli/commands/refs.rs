@@ -3,8 +3,8 @@
 use crate::cli::args::RefsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target};
-use crate::cli::stage::Stage;
 use crate::cli::session::{Depth, Session};
+use crate::cli::stage::Stage;
 use crate::report::{csv, human, json};
 use anyhow::Result;
 use std::io::Write;

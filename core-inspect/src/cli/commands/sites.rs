@@ -3,8 +3,8 @@
 use crate::cli::args::SitesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target, address, pattern, size_option};
-use crate::cli::stage::Stage;
 use crate::cli::session::{Depth, Session};
+use crate::cli::stage::Stage;
 use crate::report::build::Sources;
 use crate::report::build::sites::{SiteQuestion, sites, variable_sites};
 use crate::report::{csv, human, json};

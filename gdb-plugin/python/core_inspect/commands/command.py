@@ -66,8 +66,46 @@ def nothing(_):
     return []
 
 
+class Described:
+    """A command with `name`, `summary`, `text` and `examples`, which can say what it is and complete what is typed."""
+
+    # Whether a word that is no option may be an expression.
+    takes_address = False
+
+    def usage(self):
+        """How it is typed."""
+        raise NotImplementedError
+
+    def all_options(self):
+        """Its options."""
+        raise NotImplementedError
+
+    def help(self):
+        """All that is to be said of it."""
+        shown = [(f"{option.name} {option.value}".strip(), option.help) for option in self.all_options()]
+        wide = max((len(name) for name, _ in shown), default=0)
+        lines = [f"{self.summary}.", "", f"Usage: {self.usage()}", "", self.text]
+        lines += ["", "Options:"] if shown else []
+        lines += [f"  {name:{wide}}  {text}" for name, text in shown]
+        lines += ["", "Examples:", *(f"  {self.name} {example}".rstrip() for example in self.examples)]
+        return "\n".join(lines)
+
+    def complete(self, text, word):
+        """What `word`, the last of `text`, can become; `None` where it is a part of an expression."""
+        before = text[: len(text) - len(word)].split()
+        option = next((option for option in self.all_options() if before and option.name == before[-1]), None)
+        if option and option.value:
+            return [known for known in option.words if known.startswith(word)]
+        # To debuggers a dash begins a word: what stands before `word` stays.
+        typed = "" if text[-1:].isspace() else (text.split() or [""])[-1]
+        if self.takes_address and not typed.startswith("-"):
+            return None
+        kept = len(typed) - len(word)
+        return [option.name[kept:] for option in self.all_options() if option.name.startswith(typed)]
+
+
 @dataclass(frozen=True)
-class Command:
+class Command(Described):
     """A command of a debugger."""
 
     name: str
@@ -120,7 +158,7 @@ class Command:
                 return shlex.split(argument), ""
             except ValueError as error:
                 raise UserError(f"{self.name}: {str(error).lower()}") from None
-        takes = {option.name for option in self._all() if option.value}
+        takes = {option.name for option in self.all_options() if option.value}
         words, rest, typed = [], [], iter(argument.split())
         for word in typed:
             if word.startswith("--") or word == "-h":
@@ -130,36 +168,13 @@ class Command:
                 rest.append(word)
         return words, " ".join(rest)
 
-    def _all(self):
+    def all_options(self):
+        """The verb's own, and those of every verb."""
         return (*self.options, *COMMON)
 
     def usage(self):
         """How it is typed."""
         return f"{self.name} {'ADDR|EXPR ' if self.takes_address else ''}[OPTIONS]"
-
-    def help(self):
-        """All that is to be said of it."""
-        shown = [(f"{option.name} {option.value}".strip(), option.help) for option in self._all()]
-        wide = max(len(name) for name, _ in shown)
-        lines = [f"{self.summary}.", "", f"Usage: {self.usage()}", "", self.text, "", "Options:"]
-        lines += [f"  {name:{wide}}  {text}" for name, text in shown]
-        lines += ["", "Examples:", *(f"  {self.name} {example}".rstrip() for example in self.examples)]
-        return "\n".join(lines)
-
-    def complete(self, text, word):
-        """What `word`, the last of `text`, can become; `None` where it is a part of an expression."""
-        before = text[: len(text) - len(word)].split()
-        option = next((option for option in self._all() if before and option.name == before[-1]), None)
-        if option and option.value:
-            return [known for known in option.words if known.startswith(word)]
-        # Debuggers do not all take a dash as a part of a word.
-        dashes = text[len(text) - len(word) - 2 : len(text) - len(word)] if word[:1] != "-" else ""
-        dashes = dashes.strip() if not dashes.strip(" -") else ""
-        typed = dashes + word
-        if self.takes_address and not typed.startswith("-"):
-            return None
-        names = [option.name for option in self._all() if option.name.startswith(typed)]
-        return [name[len(dashes) :] for name in names]
 
 
 def _files(words):

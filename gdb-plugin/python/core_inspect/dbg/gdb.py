@@ -7,9 +7,10 @@ import sys
 import gdb
 
 from ..commands import COMMANDS
+from ..commands import track
 from ..functions import FUNCTIONS
 from ..session import Session
-from . import Debugger, Target, UserError
+from . import Debugger, Target, UserError, gdb_track
 
 # The core's path is nowhere in gdb's Python; `info files` has it. A path may have quotes in it, and ends before the last one.
 CORE = re.compile(r"core dump file:\n\t`(.*)', file type ")
@@ -161,10 +162,67 @@ def _add_function(function, session):
     HeapFunction()
 
 
+class Tracking:
+    """Tracking of allocations, which is on or not."""
+
+    def __init__(self, debugger):
+        self._debugger = debugger
+        self._tracker = None
+
+    def on(self, slice_seconds, depth, functions):
+        """Begins."""
+        if self._tracker is not None:
+            raise UserError("allocations are followed already: leak-off ends it")
+        if self._debugger.target().core:
+            raise UserError("a core does not run: attach to a process")
+        self._tracker = gdb_track.Tracker(slice_seconds, depth, functions)
+
+    def _on(self):
+        if self._tracker is None:
+            raise UserError("allocations are not followed: leak-on begins it")
+        return self._tracker
+
+    def is_alive(self):
+        """Whether the process is still there."""
+        inferior = gdb.selected_inferior()
+        return (inferior.num, inferior.pid) == self._on().process
+
+    def book(self):
+        """What was seen."""
+        return self._on().book
+
+    def now(self):
+        """Seconds that the process ran since the beginning."""
+        return self._on().now()
+
+    def lost(self):
+        """Calls whose return was not seen."""
+        return self._on().lost
+
+    def names(self):
+        """What is followed."""
+        return self._on().names()
+
+    def names_of(self, pc):
+        """A return address in words, inlined functions first."""
+        return gdb_track.names_of(pc)
+
+    def run_for(self, seconds):
+        """Lets the process run."""
+        self._on()
+        gdb_track.run_for(seconds)
+
+    def off(self):
+        """Ends; returns how many places of code are not as before, `None` where that is not known."""
+        tracker, self._tracker = self._on(), None
+        return tracker.off()
+
+
 def register():
     """Adds the commands and functions; returns the session, for scripts."""
     session = Session(Gdb())
-    for command in COMMANDS:
+    session.tracking = Tracking(session.debugger)
+    for command in [*COMMANDS, *track.COMMANDS]:
         _add_command(command, session)
     for function in FUNCTIONS:
         _add_function(function, session)
