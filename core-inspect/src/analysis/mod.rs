@@ -10,6 +10,7 @@ pub mod arrays;
 pub mod chains;
 pub mod contents;
 pub mod duplicates;
+pub mod growth;
 pub mod held;
 pub mod in_progress;
 pub mod leaks;

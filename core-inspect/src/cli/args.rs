@@ -160,9 +160,10 @@ pub struct CommonArgs {
 }
 
 /// `--color`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ColourArg {
     /// On a terminal without `NO_COLOR`
+    #[default]
     Auto,
     /// Also into a pipe
     Always,

@@ -42,7 +42,8 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "core-inspect: {line}");
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+/// Whether the reader of the answer has gone.
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 

@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Which core, and how to read it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Target {
     /// The core file; `-` is standard input.
     pub core: PathBuf,
@@ -34,11 +34,12 @@ pub struct Target {
 }
 
 /// How much goes to standard error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Talk {
     /// Errors only.
     Quiet,
     /// Progress on a terminal.
+    #[default]
     Normal,
     /// Problems and phases too.
     Verbose,

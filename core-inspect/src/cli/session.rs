@@ -1,9 +1,8 @@
 //! A core opened as far as a verb needs it, and its answers.
 
-use super::exit::say;
+use super::embed::{Opened, file_bytes};
 use super::options::{Talk, Target};
-use super::progress::Display;
-use super::style;
+use super::stage::Stage;
 use crate::analysis::in_progress::ThreadHolds;
 use crate::base::{Problem, Svma};
 use crate::debuginfo::calls::Calls;
@@ -20,6 +19,8 @@ use crate::types::propagate::TypedView;
 use anyhow::{Context, Result, bail};
 use regex::Regex;
 use std::borrow::Cow;
+use std::io::{BufWriter, Write};
+use std::ops::Deref;
 use std::path::Path;
 
 /// How far a verb looks.
@@ -43,26 +44,66 @@ pub(super) enum Depth {
 /// the answer is written.
 #[derive(Debug)]
 pub(super) struct Session<'p> {
+    stage: &'p Stage<'p>,
     target: Target,
-    inspection: Inspection<'p>,
+    inspection: Held<'p>,
     depth: Depth,
     file_bytes: Option<u64>,
 }
 
+/// The inspection of this run, or one that stays open behind it.
+#[derive(Debug)]
+enum Held<'p> {
+    Own(Box<Inspection<'p>>),
+    Lent(&'p Inspection<'p>),
+}
+
+impl<'p> Deref for Held<'p> {
+    type Target = Inspection<'p>;
+
+    fn deref(&self) -> &Inspection<'p> {
+        match self {
+            Self::Own(own) => own,
+            Self::Lent(lent) => lent,
+        }
+    }
+}
+
 impl<'p> Session<'p> {
-    pub(super) fn open(progress: &'p Display, target: Target, depth: Depth) -> Result<Self> {
-        progress.start(target.talk);
-        use_threads(target.threads)?;
-        check_binary(target.binary.as_deref())?;
-        let inspection = Inspection::open(options(&target), progress).map_err(|error| hint(error, &target.core))?;
-        let file_bytes = target.core.metadata().ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
-        let session = Self { target, inspection, depth, file_bytes };
+    pub(super) fn open(stage: &'p Stage<'p>, target: Target, depth: Depth) -> Result<Self> {
+        stage.progress.start(if stage.opened().is_some() { Talk::Quiet } else { target.talk });
+        let session = match stage.opened() {
+            Some(opened) => Self::lent(stage, opened, &target, depth)?,
+            None => Self::own(stage, target, depth)?,
+        };
         session.run_floors()?;
-        progress.finish();
+        stage.progress.finish();
         if session.target.talk == Talk::Verbose {
             session.tell_problems();
         }
         Ok(session)
+    }
+
+    fn own(stage: &'p Stage<'p>, target: Target, depth: Depth) -> Result<Self> {
+        use_threads(target.threads)?;
+        check_binary(target.binary.as_deref())?;
+        let inspection = Inspection::open(inspect_options(&target), &stage.progress);
+        let inspection = Held::Own(Box::new(inspection.map_err(|error| hint(error, &target.core))?));
+        Ok(Self { stage, file_bytes: file_bytes(&target.core), target, inspection, depth })
+    }
+
+    /// The core is open, and so are its files: `typed` may say how to answer, not of what.
+    fn lent(stage: &'p Stage<'p>, opened: &'p Opened, typed: &Target, depth: Depth) -> Result<Self> {
+        if let Some(word) = &typed.binary {
+            bail!("unexpected argument '{}': the core is open already", word.display());
+        }
+        let nothing = Target { core: typed.core.clone(), colour: typed.colour, talk: typed.talk, ..Target::default() };
+        if *typed != nothing {
+            bail!("--sysroot, --debug-dir, --containers and --threads count when a core is opened, and it is open");
+        }
+        let (target, inspection, file_bytes) = opened.parts();
+        let target = Target { colour: typed.colour, talk: typed.talk, ..target.clone() };
+        Ok(Self { stage, target, inspection: Held::Lent(inspection), depth, file_bytes })
     }
 
     fn run_floors(&self) -> Result<()> {
@@ -90,7 +131,7 @@ impl<'p> Session<'p> {
     fn tell_problems(&self) {
         for problem in self.problems() {
             let file = problem.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
-            say(&format!("{}: {file}{}", problem.kind.as_str(), problem.text));
+            self.say(&format!("{}: {file}{}", problem.kind.as_str(), problem.text));
         }
     }
 
@@ -99,7 +140,7 @@ impl<'p> Session<'p> {
     pub(super) fn tell_warnings(&self) {
         if self.target.talk == Talk::Normal {
             for line in human::warnings(&problem_rows(&self.problems())) {
-                say(&line);
+                self.say(&line);
             }
         }
     }
@@ -110,7 +151,7 @@ impl<'p> Session<'p> {
 
     /// What the floors found.
     pub(super) fn sources(&self) -> Sources<'_> {
-        let inspection = &self.inspection;
+        let inspection = &*self.inspection;
         let typed = self.depth >= Depth::Types && inspection.has_heap();
         let walked = self.depth >= Depth::Graph && typed;
         Sources {
@@ -176,7 +217,17 @@ impl<'p> Session<'p> {
     }
 
     pub(super) fn look(&self) -> Look {
-        style::look(self.target.colour)
+        self.stage.look(self.target.colour)
+    }
+
+    /// Where the answer goes; the caller flushes it to see write errors.
+    pub(super) fn out(&self) -> BufWriter<Box<dyn Write + '_>> {
+        self.stage.out()
+    }
+
+    /// One line beside the answer.
+    pub(super) fn say(&self, line: &str) {
+        self.stage.say(line);
     }
 
     /// Nothing could be walked: says which allocator it is and why that is all.
@@ -210,7 +261,8 @@ fn describe(name: &str, version: Option<&str>) -> String {
     version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
 }
 
-fn options(target: &Target) -> InspectOptions {
+/// What a target means to the floors below.
+pub(super) fn inspect_options(target: &Target) -> InspectOptions {
     let mut options = InspectOptions { core: target.core.clone(), ..InspectOptions::default() };
     options.process.binary.clone_from(&target.binary);
     options.process.sysroot.clone_from(&target.sysroot);
@@ -227,7 +279,7 @@ fn use_threads(threads: Option<usize>) -> Result<()> {
 }
 
 /// A binary that the user names must be there; one that the core names may be missing.
-fn check_binary(binary: Option<&Path>) -> Result<()> {
+pub(super) fn check_binary(binary: Option<&Path>) -> Result<()> {
     let Some(path) = binary else { return Ok(()) };
     let file = std::fs::File::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {

@@ -3,9 +3,8 @@
 use crate::cli::args::ChainsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Order, Rows, SortKey, Target, pattern};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::answers::ChainsAnswer;
 use crate::report::model::{SCHEMA_VERSION, Suspect};
 use crate::report::{csv, human, json};
@@ -21,10 +20,10 @@ enum Key {
 
 const KEYS: [SortKey<Key>; 2] = [("bytes", Key::Bytes, true), ("elements", Key::Elements, true)];
 
-pub(in crate::cli) fn run(args: ChainsArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: ChainsArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let wanted = pattern(args.type_name.as_deref())?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Full)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Full)?;
     session.require_heap()?;
     let matches = |row: &Suspect| {
         wanted.as_ref().is_none_or(|regex| regex.is_match(&row.kind) || regex.is_match(&row.element_type))
@@ -33,7 +32,7 @@ pub(in crate::cli) fn run(args: ChainsArgs, progress: &Display) -> Result<Exit> 
     chains.retain(matches);
     sort(&mut chains, rows.order);
     chains.truncate(rows.limit);
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => csv::chains(&mut out, &chains)?,
         Format::Json => json::write(&mut out, &ChainsAnswer { schema_version: SCHEMA_VERSION, chains })?,

@@ -4,9 +4,8 @@ use crate::cli::args::ChunksArgs;
 use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Order, Rows, SortKey, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::heap::{ArenaId, Chunk, State};
 use crate::report::build::Sources;
 use crate::report::csv::{self, ChunkCells};
@@ -29,15 +28,15 @@ enum Key {
 const KEYS: [SortKey<Key>; 3] =
     [("address", Key::Address, false), ("size", Key::Size, true), ("type", Key::Type, false)];
 
-pub(in crate::cli) fn run(args: ChunksArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: ChunksArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Graph)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Graph)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
     let chunks = selected(&sources, &filter, rows.order).take(rows.limit);
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => write_csv(&mut out, &sources, chunks)?,
         Format::Json => write_json(&mut out, &sources, chunks)?,

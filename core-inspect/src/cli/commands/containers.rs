@@ -3,9 +3,8 @@
 use crate::cli::args::ContainersArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Order, Rows, SortKey, Target, pattern};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::build::containers::Listed;
 use crate::report::{csv, human, json};
 use crate::types::containers::Kind;
@@ -34,11 +33,11 @@ const KINDS: [Kind; 5] = [Kind::Vector, Kind::Deque, Kind::List, Kind::Map, Kind
 /// Rows of a table for people, unless they ask for more.
 const SHOWN: usize = 30;
 
-pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: ContainersArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let type_name = pattern(args.type_name.as_deref())?;
     let kind = args.kind.as_deref().map(kind).transpose()?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Types)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Types)?;
     session.require_heap()?;
     let view = session.typed().context("there is no debug information: containers are known by their types")?;
     let passes = |name: &str, of: Kind| {
@@ -48,7 +47,7 @@ pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Ex
     sort(&mut listed.found, rows.order);
     let is_table = rows.format == Format::Table;
     let answer = listed.answer(if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => csv::containers(&mut out, &answer.containers)?,
         Format::Json => json::write(&mut out, &answer)?,

@@ -4,20 +4,19 @@ use crate::cli::args::DominatorsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Target, tree_options};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::heap::ChunkId;
 use crate::report::answers::TreeAnswer;
 use crate::report::{csv, human, json};
 use anyhow::Result;
 use std::io::Write;
 
-pub(in crate::cli) fn run(args: DominatorsArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: DominatorsArgs, stage: &Stage<'_>) -> Result<Exit> {
     let options = tree_options(&args.tree)?;
     let is_filtered = args.filter.is_given();
     let filter = Filter::new(&args.filter)?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Retained)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Retained)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -31,7 +30,7 @@ pub(in crate::cli) fn run(args: DominatorsArgs, progress: &Display) -> Result<Ex
 /// The tree in the asked form.
 pub(super) fn write(session: &Session<'_>, format: Format, answer: Option<TreeAnswer>) -> Result<Exit> {
     let answer = answer.unwrap_or_default();
-    let mut out = style::stdout();
+    let mut out = session.out();
     match format {
         Format::Csv => csv::tree(&mut out, &answer.rows)?,
         Format::Json => json::write(&mut out, &answer)?,

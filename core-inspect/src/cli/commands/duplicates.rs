@@ -5,9 +5,8 @@ use crate::cli::args::DuplicatesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Order, Rows, SortKey, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::build::duplicates::{DuplicateGroups, DuplicateOptions};
 use crate::report::{csv, human, json};
 use anyhow::{Context, Result};
@@ -32,12 +31,12 @@ const KEYS: [SortKey<Key>; 4] = [
 /// Rows of a table for people, unless they ask for more.
 const SHOWN: usize = 30;
 
-pub(in crate::cli) fn run(args: DuplicatesArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: DuplicatesArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
     let options = DuplicateOptions { min_copies: args.min_copies, contents: args.contents };
     let depth = if filter.asks_reach() { Depth::Graph } else { Depth::Types };
-    let session = Session::open(progress, Target::new(args.core)?, depth)?;
+    let session = Session::open(stage, Target::new(args.core)?, depth)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -47,7 +46,7 @@ pub(in crate::cli) fn run(args: DuplicatesArgs, progress: &Display) -> Result<Ex
     let is_table = rows.format == Format::Table;
     let limit = if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit };
     let answer = groups.answer(limit);
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => csv::duplicates(&mut out, &answer.duplicates)?,
         Format::Json => json::write(&mut out, &answer)?,

@@ -3,9 +3,8 @@
 use crate::cli::args::FramesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::build::frames::frames;
 use crate::report::{csv, human, json};
 use anyhow::{Result, bail};
@@ -14,8 +13,8 @@ use std::io::Write;
 /// Threads of a table for people, unless they ask for more.
 const SHOWN: usize = 20;
 
-pub(in crate::cli) fn run(args: FramesArgs, progress: &Display) -> Result<Exit> {
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Graph)?;
+pub(in crate::cli) fn run(args: FramesArgs, stage: &Stage<'_>) -> Result<Exit> {
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Graph)?;
     session.require_heap()?;
     let (found, holds) = (session.frames(), session.thread_holds()?);
     let mut answer = frames(&session.sources(), found, &holds);
@@ -28,7 +27,7 @@ pub(in crate::cli) fn run(args: FramesArgs, progress: &Display) -> Result<Exit> 
     let format = Format::from(args.format);
     let shown = if format == Format::Table { SHOWN } else { usize::MAX };
     answer.threads.truncate(args.limit.unwrap_or(shown));
-    let mut out = style::stdout();
+    let mut out = session.out();
     match format {
         Format::Csv => csv::frames(&mut out, &answer.threads)?,
         Format::Json => json::write(&mut out, &answer)?,

@@ -1,12 +1,11 @@
 //! `leaks`: what nothing refers to any more.
 
 use crate::cli::args::LeaksArgs;
-use crate::cli::exit::{Exit, say};
+use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Order, Rows, SortKey, Target, size_option};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::answers::LeaksAnswer;
 use crate::report::build::leaks::{Leaks, leaks};
 use crate::report::model::{LeakRow, SCHEMA_VERSION};
@@ -26,11 +25,11 @@ enum Key {
 const KEYS: [SortKey<Key>; 3] =
     [("bytes", Key::Bytes, true), ("chunks", Key::Chunks, true), ("name", Key::Name, false)];
 
-pub(in crate::cli) fn run(args: LeaksArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: LeaksArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
     let allowed = args.fail_if_leaked.map(|word| size_option("--fail-if-leaked", &word)).transpose()?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::TypedGraph)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::TypedGraph)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -38,7 +37,7 @@ pub(in crate::cli) fn run(args: LeaksArgs, progress: &Display) -> Result<Exit> {
     sort(&mut found.rows, rows.order);
     found.rows.truncate(rows.limit);
     let answer = answer(found, sources.is_incomplete());
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => csv::leaks(&mut out, &answer.leaks)?,
         Format::Json => json::write(&mut out, &answer)?,
@@ -46,7 +45,7 @@ pub(in crate::cli) fn run(args: LeaksArgs, progress: &Display) -> Result<Exit> {
     }
     out.flush()?;
     session.tell_warnings();
-    Ok(verdict(answer.leaked.bytes, allowed))
+    Ok(verdict(&session, answer.leaked.bytes, allowed))
 }
 
 fn answer(found: Leaks, incomplete: bool) -> LeaksAnswer {
@@ -64,10 +63,10 @@ fn answer(found: Leaks, incomplete: bool) -> LeaksAnswer {
     }
 }
 
-fn verdict(lost: u64, allowed: Option<u64>) -> Exit {
+fn verdict(session: &Session<'_>, lost: u64, allowed: Option<u64>) -> Exit {
     match allowed {
         Some(allowed) if lost > allowed => {
-            say(&format!("{} are lost, more than the {} allowed", bytes(lost), bytes(allowed)));
+            session.say(&format!("{} are lost, more than the {} allowed", bytes(lost), bytes(allowed)));
             Exit::Found
         }
         _ => Exit::Done,

@@ -3,18 +3,17 @@
 use crate::cli::args::AddressArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::{human, json};
 use anyhow::Result;
 use std::io::Write;
 
-pub(in crate::cli) fn run(args: AddressArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: AddressArgs, stage: &Stage<'_>) -> Result<Exit> {
     let (target, at) = Target::with_address(args.core)?;
-    let session = Session::open(progress, target, Depth::Graph)?;
+    let session = Session::open(stage, target, Depth::Graph)?;
     let answer = session.sources().path_answer(at);
-    let mut out = style::stdout();
+    let mut out = session.out();
     match Format::from(args.format) {
         Format::Json => json::write(&mut out, &answer)?,
         _ => out.write_all(human::path(&answer, session.look()).as_bytes())?,

@@ -3,9 +3,8 @@
 use crate::cli::args::SitesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{Format, Target, address, pattern, size_option};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::build::Sources;
 use crate::report::build::sites::{SiteQuestion, sites, variable_sites};
 use crate::report::{csv, human, json};
@@ -23,10 +22,10 @@ enum Asked {
 /// Rows of a table for people, unless they ask for more.
 const SHOWN: usize = 10;
 
-pub(in crate::cli) fn run(args: SitesArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: SitesArgs, stage: &Stage<'_>) -> Result<Exit> {
     let asked = asked(&args)?;
     let module = args.module.as_deref().map(|text| pattern(Some(text))).transpose()?.flatten();
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Types)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Types)?;
     session.require_heap()?;
     let sources = session.sources();
     let question = question(&asked, &sources)?;
@@ -42,7 +41,7 @@ pub(in crate::cli) fn run(args: SitesArgs, progress: &Display) -> Result<Exit> {
     if args.variable {
         answer.sites.extend(variable_sites(&sources, &calls, limit, lines));
     }
-    let mut out = style::stdout();
+    let mut out = session.out();
     match format {
         Format::Csv => csv::sites(&mut out, &answer.sites)?,
         Format::Json => json::write(&mut out, &answer)?,

@@ -4,9 +4,8 @@ use crate::cli::args::TypesArgs;
 use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Order, Rows, SortKey, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::answers::TypesAnswer;
 use crate::report::build::tally::Tally;
 use crate::report::model::{SCHEMA_VERSION, TypeRow};
@@ -30,11 +29,11 @@ const KEYS: [SortKey<Key>; 4] = [
     ("retained", Key::Retained, true),
 ];
 
-pub(in crate::cli) fn run(args: TypesArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: TypesArgs, stage: &Stage<'_>) -> Result<Exit> {
     let rows = Rows::new(&args.rows, &KEYS)?;
     let filter = Filter::new(&args.filter)?;
     let depth = if args.retained { Depth::Retained } else { Depth::Graph };
-    let session = Session::open(progress, Target::new(args.core)?, depth)?;
+    let session = Session::open(stage, Target::new(args.core)?, depth)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -43,7 +42,7 @@ pub(in crate::cli) fn run(args: TypesArgs, progress: &Display) -> Result<Exit> {
     let mut types = tally.type_rows(&sources, total.bytes);
     sort(&mut types, rows.order);
     types.truncate(rows.limit);
-    let mut out = style::stdout();
+    let mut out = session.out();
     match rows.format {
         Format::Csv => csv::types(&mut out, &types)?,
         Format::Json => json::write(&mut out, &TypesAnswer { schema_version: SCHEMA_VERSION, total, types })?,

@@ -4,9 +4,8 @@ use crate::cli::args::WasteArgs;
 use crate::cli::exit::Exit;
 use crate::cli::filter::ChunkFilter;
 use crate::cli::options::{Filter, Format, Target};
-use crate::cli::progress::Display;
 use crate::cli::session::{Depth, Session};
-use crate::cli::style;
+use crate::cli::stage::Stage;
 use crate::report::build::waste::waste;
 use crate::report::{csv, human, json};
 use anyhow::{Context, Result};
@@ -15,10 +14,10 @@ use std::io::Write;
 /// Blocks of each kind in a table for people, unless they ask for more.
 const SHOWN: usize = 5;
 
-pub(in crate::cli) fn run(args: WasteArgs, progress: &Display) -> Result<Exit> {
+pub(in crate::cli) fn run(args: WasteArgs, stage: &Stage<'_>) -> Result<Exit> {
     let filter = Filter::new(&args.filter)?;
     let depth = if filter.asks_reach() { Depth::Graph } else { Depth::Types };
-    let session = Session::open(progress, Target::new(args.core)?, depth)?;
+    let session = Session::open(stage, Target::new(args.core)?, depth)?;
     session.require_heap()?;
     let sources = session.sources();
     let filter = ChunkFilter::new(&filter, sources);
@@ -26,7 +25,7 @@ pub(in crate::cli) fn run(args: WasteArgs, progress: &Display) -> Result<Exit> {
     let shown = if format == Format::Table { SHOWN } else { usize::MAX };
     let answer = waste(&sources, args.limit.unwrap_or(shown), |chunk| filter.passes(chunk));
     let answer = answer.context("there is no heap")?;
-    let mut out = style::stdout();
+    let mut out = session.out();
     match format {
         Format::Csv => csv::waste(&mut out, &answer.blocks)?,
         Format::Json => json::write(&mut out, &answer)?,

@@ -1,0 +1,187 @@
+"""Tracking of allocations: the book by hand, and leak-track in gdb on a process with four shapes of growth."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT, start_gdb, asked
+
+from core_inspect.commands.track import COMMANDS
+from core_inspect.track.book import Book, Event
+from core_inspect.track.elf import functions
+from core_inspect.track.functions import FUNCTIONS
+from core_inspect.track.report import report, table
+
+STACK, OTHER = (1, 2), (3,)
+
+
+def alloc(time, pointer, size=10, stack=STACK):
+    return Event("alloc", 1, time, pointer, size, stack)
+
+
+def free(time, pointer):
+    return Event("free", 1, time, pointer, 0, ())
+
+
+def test_a_book_has_what_lives_in_each_slice_and_what_survives_of_each():
+    book = Book(1.0)
+    for event in (alloc(0.1, 100), alloc(0.9, 200), free(1.2, 100), alloc(3.5, 300, 5), free(3.6, 999), alloc(3.7, 400, 7, OTHER)):
+        book.take(event)
+    stack = book.stacks[STACK]
+    assert book.series(stack, 5.0, 0.0) == ([20.0, 10.0, 10.0, 15.0, 15.0], [2, 0, 0, 1, 0], [1, 0, 0, 1, 0])
+    # What is younger than the cutoff is not judged.
+    assert book.series(stack, 5.0, 3.0)[1:] == ([2, 0], [1, 0])
+    assert book.pointers(stack, 5.0, 3.0) == [200]
+    assert (book.allocations, book.frees, book.unknown_frees) == (4, 2, 1)
+
+
+def test_an_address_that_comes_twice_was_freed_unseen():
+    book = Book(1.0)
+    for event in (alloc(0.1, 100), alloc(2.1, 100, 30, OTHER)):
+        book.take(event)
+    assert (book.stacks[STACK].bytes, book.stacks[OTHER].bytes) == (0, 30)
+    assert book.stacks[STACK].survivors[0] == 0
+
+
+def test_a_report_puts_leaks_first():
+    book = Book(1.0)
+    for second in range(30):
+        for number in range(4):
+            book.take(alloc(second + 0.1, 1000 * second + number, 1 if second % 2 else 2))
+            book.take(alloc(second + 0.2, 100_000 + 10 * number, 5000, OTHER))
+            book.take(free(second + 0.3, 100_000 + 10 * number))
+    found = report(book, 30.0, 2.0, lambda pc: [str(pc)])
+    first, second = found["stacks"]
+    assert (first["growth"], first["frames"], first["is_leak"]) == ("linear", ["1", "2"], True)
+    assert first["slope_per_second_low"] <= first["slope_per_second"] <= first["slope_per_second_high"]
+    assert abs(first["slope_per_second"] - 6) < 1
+    assert second["growth"] == "too-few-samples"
+    text = table(found)
+    assert "stack 1: linear, 6 B/s" in text and "too few samples" in text
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_functions_are_those_that_the_linker_binds(growth):
+    libc = functions("/lib/x86_64-linux-gnu/libc.so.6")
+    assert set(FUNCTIONS) - {"cfree"} <= set(libc)
+    assert libc["memalign"].svma == libc["aligned_alloc"].svma
+    assert "printf" not in functions(growth)
+    assert functions(__file__) == {}
+
+
+@pytest.fixture(scope="session")
+def growth(tmp_path_factory):
+    exe = tmp_path_factory.mktemp("growth") / "growth"
+    subprocess.run(["g++", "-g", "-O1", "-o", exe, ROOT / "fixtures/cpp/growth.cc"], check=True)
+    return exe
+
+
+def at_work(growth, tmp_path):
+    """Commands that bring it to its first request."""
+    return [f"file {growth}", "tbreak turnPool", f"run 60 > {tmp_path}/out"]
+
+
+def test_the_list_that_nobody_trims_is_a_leak_and_its_owner_is_named(growth, gdb, tmp_path):
+    asked = gdb(
+        *at_work(growth, tmp_path),
+        "leak-track malloc --for 8s --slice 250ms --format json",
+        "print $_siginfo.si_signo == 0 || 1",
+        "bt 1",
+        "kill",
+        TMPDIR=str(tmp_path),
+    )
+    said = asked[3]
+    assert "core-inspect: following malloc at 0x" in said
+    assert "core-inspect: all breakpoints are out; the code is as it was" in said
+    found = json.loads(said[said.index("\n{") : said.rindex("}") + 1])
+    by_caller = {}
+    for row in found["stacks"]:
+        for name in ("appendPending", "fillCache", "turnPool", "growHistory", "scratch"):
+            if any(name in frame for frame in row["frames"]):
+                by_caller.setdefault(name, []).append(row)
+    # A request and the list's node for it.
+    leaks = [row for row in by_caller["appendPending"] if row["is_leak"]]
+    assert len(leaks) == 2, [row["growth"] for row in by_caller["appendPending"]]
+    for row in leaks:
+        assert row["growth"] == "linear"
+        assert row["survivors"] > 100
+        assert row["holders"][0]["owner"] == "g_server.pending_" and row["holders"][0]["looked_up"] > 10
+    assert {row["holders"][0]["type"] for row in leaks} == {"Request", "std::list<Request*> node"}
+    for name in ("fillCache", "turnPool", "scratch"):
+        assert not any(row["is_leak"] for row in by_caller[name]), (name, [row["growth"] for row in by_caller[name]])
+    history = [row["growth"] for row in by_caller["growHistory"]]
+    assert "exponential" in history, history
+    assert found["unknown_frees"] <= found["frees"] and found["allocations"] > 500
+
+
+def test_on_report_and_off_by_hand(growth, gdb, tmp_path):
+    asked = gdb(
+        *at_work(growth, tmp_path),
+        "leak-on --slice 100ms --function malloc --function free",
+        "leak-on",
+        "tbreak growHistory",
+        "continue",
+        "leak-status",
+        "leak-report --no-holders",
+        "leak-off --no-holders",
+        "leak-report",
+        "kill",
+        TMPDIR=str(tmp_path),
+    )
+    assert asked[4] == "allocations are followed already: leak-off ends it"
+    assert re.match(r"on for \d\.\d s: \d+ allocations, \d+ frees, \d+ stacks; 0 calls", asked[7])
+    assert "too few samples" in asked[8]
+    assert "all breakpoints are out; the code is as it was" in asked[9]
+    assert asked[10] == "allocations are not followed: leak-on begins it"
+
+
+def test_what_cannot_be_tracked_is_one_line(growth, server, gdb):
+    wrong = {
+        "leak-track malloc --for soon": "--for soon: not a time; 20s, 500ms and 2m are",
+        "leak-track free": "unexpected argument 'free' found",
+        "leak-track --depth 0": "--depth 0: not a number from 1 to 256",
+        "leak-track --format csv": "--format csv: not one of table, json",
+        "leak-track --for": "--for: a value is needed",
+        "leak-off": "allocations are not followed: leak-on begins it",
+        "leak-track --for 1s": "there is no process and no core",
+    }
+    asked = gdb(*wrong, f"file {server.binary}", f"core-file {server.core}", "leak-on")
+    for answer, (command, reason) in zip(asked.answers, wrong.items()):
+        assert answer.startswith(reason) and "\n" not in answer, command
+    assert asked[-1] == "a core does not run: attach to a process"
+
+
+def test_an_unknown_function_is_not_followed(growth, gdb, tmp_path):
+    asked = gdb(*at_work(growth, tmp_path), "leak-on --function g_malloc", "kill")
+    assert asked[3].startswith("g_malloc: its arguments are not known; known are malloc, calloc")
+
+
+def test_every_command_has_help(gdb):
+    asked = gdb(*(f"help {command.name}" for command in COMMANDS), "complete leak-track malloc --fo")
+    for command, answer in zip(COMMANDS, asked.answers):
+        assert answer == command.help()
+    assert asked[-1].split("\n") == ["leak-track malloc --for", "leak-track malloc --format"]
+
+
+def test_threads_are_followed_until_the_process_ends(server, gdb, tmp_path):
+    asked = gdb(
+        f"file {server.binary}",
+        "tbreak main",
+        f"run exit pending=200 > {tmp_path}/out",
+        "leak-track malloc --for 120s --slice 100ms --format json",
+        "leak-status",
+        TMPDIR=str(tmp_path),
+    )
+    said = asked[3]
+    assert "all breakpoints are out" in said
+    found = json.loads(said[said.index("\n{") : said.rindex("}") + 1])
+    # Four workers, two strings and a node a request.
+    assert found["allocations"] > 800
+    assert any("append" in frame for row in found["stacks"] for frame in row["frames"])
+    assert asked[4] == "allocations are not followed: leak-on begins it"
+
+
+def test_before_the_libraries_are_there_nothing_can_be_followed(growth, gdb):
+    asked = gdb(f"file {growth}", "starti", "leak-on", "kill")
+    assert asked[2] == "no function that allocates was found: is it stopped before its libraries are loaded?"
