@@ -85,13 +85,13 @@ def at_work(growth, tmp_path):
 def test_the_list_that_nobody_trims_is_a_leak_and_its_owner_is_named(growth, gdb, tmp_path):
     asked = gdb(
         *at_work(growth, tmp_path),
-        "leak-track malloc --for 8s --slice 250ms --format json",
-        "print $_siginfo.si_signo == 0 || 1",
+        "leak-track malloc --for 10s --slice 250ms --format json",
         "bt 1",
         "kill",
         TMPDIR=str(tmp_path),
     )
     said = asked[3]
+    assert asked[4].startswith("#0 ")
     assert "core-inspect: following malloc at 0x" in said
     assert "core-inspect: all breakpoints are out; the code is as it was" in said
     found = json.loads(said[said.index("\n{") : said.rindex("}") + 1])
@@ -105,14 +105,14 @@ def test_the_list_that_nobody_trims_is_a_leak_and_its_owner_is_named(growth, gdb
     assert len(leaks) == 2, [row["growth"] for row in by_caller["appendPending"]]
     for row in leaks:
         assert row["growth"] == "linear"
-        assert row["survivors"] > 100
+        assert row["survivors"] > 50
         assert row["holders"][0]["owner"] == "g_server.pending_" and row["holders"][0]["looked_up"] > 10
     assert {row["holders"][0]["type"] for row in leaks} == {"Request", "std::list<Request*> node"}
     for name in ("fillCache", "turnPool", "scratch"):
         assert not any(row["is_leak"] for row in by_caller[name]), (name, [row["growth"] for row in by_caller[name]])
     history = [row["growth"] for row in by_caller["growHistory"]]
     assert "exponential" in history, history
-    assert found["unknown_frees"] <= found["frees"] and found["allocations"] > 500
+    assert found["unknown_frees"] <= found["frees"] and found["allocations"] > 300
 
 
 def test_on_report_and_off_by_hand(growth, gdb, tmp_path):
@@ -150,6 +150,12 @@ def test_what_cannot_be_tracked_is_one_line(growth, server, gdb):
     for answer, (command, reason) in zip(asked.answers, wrong.items()):
         assert answer.startswith(reason) and "\n" not in answer, command
     assert asked[-1] == "a core does not run: attach to a process"
+
+
+def test_without_the_native_module_it_does_not_begin(growth, gdb, tmp_path):
+    asked = gdb(*at_work(growth, tmp_path), "leak-on", "leak-status", "kill", CORE_INSPECT_MODULE="/nonexistent.so")
+    assert asked[3].startswith("verdicts need the native module, which cannot be loaded: /nonexistent.so")
+    assert asked[4] == "allocations are not followed: leak-on begins it"
 
 
 def test_an_unknown_function_is_not_followed(growth, gdb, tmp_path):

@@ -6,8 +6,8 @@ import sys
 
 import gdb
 
-from ..commands import COMMANDS
-from ..commands import track
+from .. import native
+from ..commands import COMMANDS, track
 from ..functions import FUNCTIONS
 from ..session import Session
 from . import Debugger, Target, UserError, gdb_track
@@ -175,6 +175,10 @@ class Tracking:
             raise UserError("allocations are followed already: leak-off ends it")
         if self._debugger.target().core:
             raise UserError("a core does not run: attach to a process")
+        try:
+            native.load()
+        except (ImportError, OSError) as error:
+            raise UserError(f"verdicts need the native module, which cannot be loaded: {error}") from None
         self._tracker = gdb_track.Tracker(slice_seconds, depth, functions)
 
     def _on(self):

@@ -8,6 +8,8 @@ from ..native import load
 # Pointers of a stack that are looked up in the heap, and stacks whose pointers are.
 LOOKED_UP = 16
 JOINED = 5
+# Characters of a frame in the table: templates have long names.
+NAME = 60
 
 
 def report(book, now, cutoff, names_of, inspection=None):
@@ -98,5 +100,5 @@ def _row(row):
         else:
             by = f"{by} ({holder['type']})"
         yield f"    {holder['looked_up']} of {asked} looked up: {by}"
-    shown = row["frames"][:8]
+    shown = [name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in row["frames"][:8]]
     yield "    " + " < ".join(shown) + (" < …" if len(row["frames"]) > len(shown) else "")
