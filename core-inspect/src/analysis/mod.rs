@@ -18,6 +18,7 @@ pub mod links;
 pub mod owners;
 pub mod places;
 pub mod retained;
+pub mod retention;
 pub mod shapes;
 pub mod sites;
 mod storage;

@@ -67,6 +67,8 @@ pub struct Report {
     pub totals: Totals,
     /// Free chunks by the list that holds them.
     pub free_by_place: Vec<PlaceRow>,
+    /// Who has the heap's memory, and what would give it back.
+    pub retention: Retention,
     /// Used chunks by what they are, the biggest first.
     pub types: Vec<TypeRow>,
     /// Lost chunks by what they are, the biggest first.
@@ -142,6 +144,54 @@ pub struct MemoryRow {
     pub kind: String,
     /// How many bytes.
     pub bytes: u64,
+}
+
+/// Who has the heap's memory, in one vocabulary for all allocators.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct Retention {
+    /// The heap's parts.
+    pub rows: Vec<HoldingRow>,
+    /// Calls and settings that would give memory back, the one that gives most first.
+    pub give_back: Vec<GiveBackRow>,
+    /// Used chunks that keep much free memory below them from going back.
+    pub pins: Vec<PinRow>,
+}
+
+/// One part of the heap.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HoldingRow {
+    /// `in-use`, `thread-caches`, `lists`, `held-pages`, `given-back`, `metadata`.
+    pub kind: String,
+    /// Chunks that are mostly this; 0 for `metadata`.
+    pub chunks: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A way to give memory back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct GiveBackRow {
+    /// A call, or a variable of the environment.
+    pub call: String,
+    /// Bytes that would go back: an estimate.
+    pub bytes: u64,
+    /// What the estimate rests on.
+    pub basis: String,
+}
+
+/// Used chunks at the end of a heap.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PinRow {
+    /// User address of the last one.
+    pub address: Hex,
+    /// Its usable bytes.
+    pub size_bytes: u64,
+    /// How many used chunks pin.
+    pub chunks: u64,
+    /// Their arena.
+    pub arena: Option<u32>,
+    /// Bytes that they pin.
+    pub pinned_bytes: u64,
 }
 
 /// An allocator that was walked.
@@ -277,7 +327,8 @@ pub struct Partner {
 /// A container that holds much memory.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Suspect {
-    /// `std::list`, `std::map`, `doubly-linked-list`, `tree`, `array`, `block`, …
+    /// `std::list`, `std::map`, `doubly-linked-list`, `tree`, `array`, `block`, …; `free-held` for memory that allocators
+    /// hold as free.
     pub kind: String,
     /// Where it is, such as `g_log+0x10 in rpc_server`; empty when nothing is known to hold it.
     pub anchor: String,
@@ -307,7 +358,7 @@ pub struct Suspect {
     pub bytes: u64,
     /// Usable bytes of its own chunks.
     pub own_bytes: u64,
-    /// Part of all used bytes.
+    /// Part of all used bytes; of `free-held`, part of what is used or held.
     pub share: f64,
     /// What the elements are.
     pub element_type: String,

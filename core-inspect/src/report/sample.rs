@@ -127,6 +127,30 @@ pub(super) fn problem() -> ProblemRow {
     }
 }
 
+fn retention() -> Retention {
+    let row = |kind: &str, chunks, bytes| HoldingRow { kind: s(kind), chunks, bytes };
+    Retention {
+        rows: vec![
+            row("in-use", 41_022, 7_600_000),
+            row("lists", 213, 324_288),
+            row("held-pages", 3, 200_000),
+            row("metadata", 0, 400_000),
+        ],
+        give_back: vec![GiveBackRow {
+            call: s("malloc_trim(0)"),
+            bytes: 200_000,
+            basis: s("whole pages inside free chunks of bins and tops"),
+        }],
+        pins: vec![PinRow {
+            address: hex(0x55_5555),
+            size_bytes: 48,
+            chunks: 1,
+            arena: Some(3),
+            pinned_bytes: 61 << 20,
+        }],
+    }
+}
+
 pub(super) fn report() -> Report {
     Report {
         schema_version: SCHEMA_VERSION,
@@ -171,6 +195,7 @@ pub(super) fn report() -> Report {
             lost_by_types: Amount::default(),
             incomplete: false,
         },
+        retention: retention(),
         free_by_place: vec![PlaceRow { place: s("tcache"), chunks: 60, bytes: 12_400 }],
         types: vec![
             type_row("std::_List_node<Request, std::allocator<Request> >", 20_000, 4_320_000),

@@ -11,6 +11,7 @@ pub mod names;
 mod owners;
 pub mod page;
 pub mod process;
+pub mod retention;
 pub mod signals;
 pub mod sites;
 pub mod suspects;

@@ -1,15 +1,19 @@
 //! The whole answer.
 
 use super::tally::Tally;
-use super::{Sources, allocators, leaks, memory, problem_rows};
+use super::{Sources, allocators, leaks, memory, problem_rows, retention};
 use crate::base::Problem;
 use crate::heap::{Heap, Place, State};
 use crate::report::model::{Report, SCHEMA_VERSION, Suspect, Totals};
 
 /// The answer of the page; `suspects` come with the biggest first.
-pub fn report(sources: &Sources<'_>, suspects: Vec<Suspect>, problems: &[Problem]) -> Report {
+pub fn report(sources: &Sources<'_>, mut suspects: Vec<Suspect>, problems: &[Problem]) -> Report {
     let all = Tally::of(sources, |_| true);
     let leaks = leaks::leaks(sources, |_| true);
+    let kept = retention::find(sources, all.used());
+    if let Some(suspect) = kept.as_ref().and_then(|kept| retention::suspect(sources, kept)) {
+        suspects.insert(0, suspect);
+    }
     let walked = |of: fn(&Heap, &Tally) -> _| sources.heap.map_or_else(Vec::new, |heap| of(heap, &all));
     Report {
         schema_version: SCHEMA_VERSION,
@@ -21,6 +25,7 @@ pub fn report(sources: &Sources<'_>, suspects: Vec<Suspect>, problems: &[Problem
         named_allocators: sources.heap.map_or_else(Vec::new, allocators::named),
         totals: totals(sources, &all, &leaks),
         free_by_place: allocators::free_by_place(&all),
+        retention: kept.as_ref().map(retention::rows).unwrap_or_default(),
         types: all.type_rows(sources, all.used().bytes),
         leaks: leaks.rows,
         suspects,

@@ -11,6 +11,7 @@ mod head;
 mod info;
 mod leaks;
 mod memory;
+mod retention;
 mod sites;
 mod suspects;
 mod tree;
@@ -41,6 +42,9 @@ pub fn page(report: &Report, limit: usize, look: Look) -> String {
     out.push_str(&verdict::line(report, look));
     out.push_str(&head::part(report, look));
     out.push_str(&memory::part(report, look));
+    if !report.retention.rows.is_empty() {
+        out.push_str(&retention::part(report, look));
+    }
     if report.totals.used.chunks > 0 {
         out.push_str(&suspects::part(report, limit, look));
         out.push_str(&types::part(report, limit, look));
@@ -64,9 +68,17 @@ mod tests {
     fn the_page_reads_from_verdict_to_confidence() {
         let text = page(&sample::report(), 15, Look::default());
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in:\n{text}"));
-        let order =
-            ["one std::list (g_server", "Process", "\nMemory", "\nSuspects", "\nTypes", "\nLeaks", "\nHow sure"]
-                .map(at);
+        let order = [
+            "one std::list (g_server",
+            "Process",
+            "\nMemory",
+            "\nWhere the heap",
+            "\nSuspects",
+            "\nTypes",
+            "\nLeaks",
+            "\nHow sure",
+        ]
+        .map(at);
         assert!(order.is_sorted(), "{text}");
         assert!(!text.contains('\x1b'));
     }

@@ -30,8 +30,7 @@ pub(super) fn part(report: &Report, limit: usize, look: Look) -> String {
 
 /// `growing, high; gdb: print g_server.pending_`.
 fn how_sure(suspect: &Suspect) -> Option<String> {
-    let sure = suspect
-        .stands_out
+    let sure = (suspect.stands_out && !suspect.signs.is_empty())
         .then(|| format!("it grows: confidence {} ({})", suspect.confidence, suspect.signs.join(", ")));
     let gdb = (suspect.stands_out && !suspect.gdb.is_empty()).then(|| format!("gdb: {}", suspect.gdb));
     let parts: Vec<String> = sure.into_iter().chain(gdb).map(|part| clean(&part)).collect();

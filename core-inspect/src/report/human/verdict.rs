@@ -20,7 +20,7 @@ fn verdict(report: &Report) -> String {
             "no allocator was recognised, so there is only a map of its memory".to_owned()
         }
         (0, true) => format!("its heap holds no used chunk{}", proviso(report)),
-        (_, true) => format!("{}; {}{}", lost(report), held(report), outside(report)),
+        (_, true) => format!("{}; {}{}{}", lost(report), held(report), given_back(report), outside(report)),
         (_, false) => format!("{}; {}; what {named} manages is not counted", lost(report), held(report)),
     }
 }
@@ -33,6 +33,17 @@ fn outside(report: &Report) -> String {
         return String::new();
     }
     format!("; {} are outside this heap, unexplained", bytes(unexplained))
+}
+
+/// What went back to the system still counts as mapped, and may be what an engineer wonders about.
+fn given_back(report: &Report) -> String {
+    let of = |kind: &str| report.retention.rows.iter().find(|row| row.kind == kind).map_or(0, |row| row.bytes);
+    let gone = of("given-back");
+    let heap: u64 = report.retention.rows.iter().map(|row| row.bytes).sum();
+    if gone < 4 << 20 || gone <= heap / 3 {
+        return String::new();
+    }
+    format!("; {} of its heap are free pages that were given back or never touched", bytes(gone))
 }
 
 fn lost(report: &Report) -> String {
@@ -57,6 +68,17 @@ fn proviso(report: &Report) -> &'static str {
 fn held(report: &Report) -> String {
     let used = report.totals.used.bytes;
     match &report.suspects[..] {
+        [first, ..] if first.kind == "free-held" => {
+            let way = report.retention.give_back.first();
+            let way = way.map(|way| format!(", and {} gives {} back", way.call, bytes(way.bytes)));
+            format!(
+                "{} of its heap ({}) is free and held by {}{}",
+                percent(first.bytes, used + first.bytes),
+                bytes(first.bytes),
+                first.anchor,
+                way.unwrap_or_default()
+            )
+        }
         [first, ..] if first.stands_out => {
             let place = if !first.owner.is_empty() {
                 format!(" ({})", first.owner)
