@@ -9,6 +9,7 @@
 pub mod arrays;
 pub mod chains;
 pub mod contents;
+pub mod dead_capacity;
 pub mod duplicates;
 pub mod held;
 pub mod in_progress;
@@ -17,6 +18,7 @@ pub mod links;
 pub mod owners;
 pub mod places;
 pub mod retained;
+pub mod retained_by;
 pub mod shapes;
 pub mod sites;
 mod storage;

@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Ex
     let rows = Rows::new(&args.rows, &KEYS)?;
     let type_name = pattern(args.type_name.as_deref())?;
     let kind = args.kind.as_deref().map(kind).transpose()?;
-    let session = Session::open(progress, Target::new(args.core)?, Depth::Types)?;
+    let session = Session::open(progress, Target::new(args.core)?, Depth::Retained)?;
     session.require_heap()?;
     let view = session.typed().context("there is no debug information: containers are known by their types")?;
     let passes = |name: &str, of: Kind| {
@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Ex
     let mut listed = Listed::new(view, args.min_elements, passes);
     sort(&mut listed.found, rows.order);
     let is_table = rows.format == Format::Table;
-    let answer = listed.answer(if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
+    let answer = listed.answer(&session.sources(), if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
     let mut out = style::stdout();
     match rows.format {
         Format::Csv => csv::containers(&mut out, &answer.containers)?,

@@ -15,6 +15,7 @@ use super::plan::{Plan, Plans, Repeat};
 use super::roots::{RootValue, TypedRoot};
 use super::typing::{Fit, Rank, Shape, Typing, Typings, fit};
 use crate::base::{AddrRange, Avma, FastSet};
+use crate::debuginfo::model::VirtualBase;
 use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource, demangle};
 use crate::graph::resolve::{Hint, Hit};
 use crate::graph::{Bits, Resolver};
@@ -31,6 +32,9 @@ const MAX_NESTING: u32 = 8;
 
 /// Elements of an array that are looked at before it is believed, and pointers of one value.
 const LOOKS: u64 = 8;
+
+/// Virtual bases lie nearer to the objects that have them.
+const MAX_BASE: u64 = 1 << 20;
 
 /// A typed pointer into an untyped chunk is believed up to this offset: what lies before is a header.
 const MAX_HEADER: u64 = 256;
@@ -113,7 +117,7 @@ impl<'a> Spread<'a> {
             typings: Typings::default(),
             conflicts: Conflicts::default(),
             instances: Instances::default(),
-            live: Live::default(),
+            live: Live::new(sources.memory.word_size().bytes()),
             walked: Bits::new(chunks),
             outside: FastSet::default(),
             next: Vec::new(),
@@ -212,6 +216,11 @@ impl<'a> Spread<'a> {
         for repeat in &plan.repeats {
             self.repeat(repeat, at.wrapping_add(repeat.offset), owner, nesting);
         }
+        for (offset, base, plan) in &plan.virtuals {
+            if let Some(at) = self.virtual_base(at.wrapping_add(*offset), *base) {
+                self.value(plan, at, owner, nesting);
+            }
+        }
         for choice in &plan.choices {
             let at = at.wrapping_add(choice.offset);
             let tag = match choice.tag {
@@ -222,6 +231,14 @@ impl<'a> Spread<'a> {
                 self.value(case, at, owner, nesting);
             }
         }
+    }
+
+    /// Where a virtual base of the object at `at` lies, by the object's vtable.
+    fn virtual_base(&self, at: Avma, base: VirtualBase) -> Option<Avma> {
+        let vtable = self.window.word(at.0).filter(|word| *word != 0)?;
+        let distance = self.window.word(vtable.wrapping_sub(base.before))?;
+        // Bases lie behind what is derived from them, and no object is larger.
+        (1..MAX_BASE).contains(&distance).then(|| at.wrapping_add(distance))
     }
 
     fn repeat(&mut self, repeat: &Repeat, start: Avma, owner: Owner, nesting: u32) {
@@ -386,8 +403,9 @@ impl<'a> Spread<'a> {
                     let payload = payload.and_then(|(offset, ty)| Some((u32::try_from(offset).ok()?, ty)));
                     let typing = Typing { ty, shape: Shape::Block(role, payload), rank: Rank::Container };
                     let id = self.block(block, typing, owner.origin(at, true), &mut stale);
-                    buffers.extend(id.filter(|_| role == Role::Buffer));
+                    buffers.extend(id.filter(|_| matches!(role, Role::Buffer | Role::Buckets)));
                 }
+                Piece::InUse { at, bytes } => self.in_use(at, bytes, &stale),
                 Piece::Elements { at, ty, count, stride } => {
                     self.elements(Run { at, ty, count, stride }, (owner, through), &stale, nesting);
                 }
@@ -403,8 +421,10 @@ impl<'a> Spread<'a> {
             }
             ControlFlow::Continue(())
         });
-        if instance.trouble.is_some() {
-            self.live.doubt(&buffers);
+        match instance.trouble {
+            Some(_) => self.live.doubt(&buffers),
+            None if instance.count == 0 => self.nothing_in_use(&buffers, &stale),
+            None => {}
         }
         self.instances.add(site, walk, instance);
     }
@@ -468,10 +488,12 @@ impl<'a> Spread<'a> {
             Some(hit) if stale.contains(&hit.id) => return,
             Some(hit) if self.walked.has(hit.id.0) => {
                 let chunk = self.resolver.chunks().get(hit.id);
-                let bytes = count.saturating_mul(stride).min(chunk.usable);
+                // Slots that are told one by one have no stride worth the name.
+                let last = self.types.size(ty).unwrap_or(0).max(stride);
+                let bytes = count.saturating_sub(1).saturating_mul(stride).saturating_add(last).min(chunk.usable);
                 let is_part = bytes + self.memory.word_size().bytes() <= chunk.usable;
                 if is_part && !plan.is_empty() && self.is_buffer(hit.id) {
-                    self.live.add(hit.id, AddrRange::new(at, at.wrapping_add(bytes)));
+                    self.live.add(&chunk, AddrRange::new(at, at.wrapping_add(bytes)));
                 }
                 Owner { parent: Parent::Chunk(hit.id), start: chunk.user, fixed: None }
             }
@@ -485,6 +507,22 @@ impl<'a> Spread<'a> {
         };
         if !plan.is_empty() {
             self.repeat(&Repeat { offset: 0, stride, count, plan }, at, whose, nesting + 1);
+        }
+    }
+
+    /// A part of a block is in use; a block that another container walked before is left as that one said.
+    fn in_use(&mut self, at: Avma, bytes: u64, stale: &FastSet<ChunkId>) {
+        let Some(hit) = self.resolver.resolve(at.0, &mut self.hint) else { return };
+        if self.walked.has(hit.id.0) && !stale.contains(&hit.id) {
+            let chunk = self.resolver.chunks().get(hit.id);
+            self.live.add(&chunk, AddrRange::new(at, at.wrapping_add(bytes.min(chunk.usable))));
+        }
+    }
+
+    /// Buffers of a container that has no elements hold nothing, whatever was in them before.
+    fn nothing_in_use(&mut self, buffers: &[ChunkId], stale: &FastSet<ChunkId>) {
+        for &id in buffers.iter().filter(|id| !stale.contains(id)) {
+            self.live.none(id);
         }
     }
 

@@ -92,11 +92,11 @@ impl Program {
         self.with(|sources, typed| {
             let graph = self.toy.graph();
             let chunks = &self.toy.heap.chunks;
-            let dropped = dropped(typed, sources.types, sources.memory, &graph, sources.resolver);
+            let unheld = unheld(typed, sources.types, sources.containers, sources.memory, &graph, sources.resolver);
             let lost = |reach: &Reach| {
                 (0..chunks.len() as u32).filter(|&id| reach.standing(ChunkId(id)) == Standing::Lost).collect()
             };
-            (lost(&Reach::compute(&graph, chunks)), lost(&Reach::without(&graph, chunks, &dropped)))
+            (lost(&Reach::compute(&graph, chunks)), lost(&Reach::without(&graph, chunks, &unheld.none)))
         })
     }
 }
