@@ -162,7 +162,9 @@ pub fn chains(out: &mut impl Write, rows: &[Suspect]) -> io::Result<()> {
 /// # Errors
 /// What `out` says.
 pub fn containers(out: &mut impl Write, rows: &[ContainerRow]) -> io::Result<()> {
-    out.write_all(b"kind,type,element_type,elements,capacity,bytes,waste_bytes,retained_bytes,address,owner,declared,trouble\n")?;
+    out.write_all(
+        b"kind,type,element_type,elements,capacity,bytes,waste_bytes,retained_bytes,address,owner,declared,trouble\n",
+    )?;
     for row in rows {
         let ContainerRow { kind, type_name, element_type, owner, declared, trouble, .. } = row.clone();
         let [elements, bytes, waste] = [row.elements, row.bytes, row.waste_bytes].map(|n| n.to_string());

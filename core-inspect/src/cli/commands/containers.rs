@@ -47,7 +47,8 @@ pub(in crate::cli) fn run(args: ContainersArgs, progress: &Display) -> Result<Ex
     let mut listed = Listed::new(view, args.min_elements, passes);
     sort(&mut listed.found, rows.order);
     let is_table = rows.format == Format::Table;
-    let answer = listed.answer(&session.sources(), if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
+    let answer =
+        listed.answer(&session.sources(), if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
     let mut out = style::stdout();
     match rows.format {
         Format::Csv => csv::containers(&mut out, &answer.containers)?,

@@ -53,11 +53,21 @@ impl<'a> Listed<'a> {
             total.waste_bytes = total.waste_bytes.saturating_add(instance.waste_bytes);
         }
         let holders = sources.retained.map(|retained| Holders::new(self.view, retained));
-        let containers = self.found.iter().take(limit).filter_map(|container| self.row(sources, holders.as_ref(), container)).collect();
+        let containers = self
+            .found
+            .iter()
+            .take(limit)
+            .filter_map(|container| self.row(sources, holders.as_ref(), container))
+            .collect();
         ContainersAnswer { schema_version: SCHEMA_VERSION, total, containers }
     }
 
-    fn row(&self, sources: &Sources<'_>, holders: Option<&Holders<'_>>, container: &ContainerAt) -> Option<ContainerRow> {
+    fn row(
+        &self,
+        sources: &Sources<'_>,
+        holders: Option<&Holders<'_>>,
+        container: &ContainerAt,
+    ) -> Option<ContainerRow> {
         let ContainerAt { site, instance } = container;
         let words = self.types.get(&site.ty)?;
         let owned = self.view.path_to_a(site.origin, Some(site.ty));

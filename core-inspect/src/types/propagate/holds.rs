@@ -59,8 +59,9 @@ impl Layout {
         let (start, ty, stride, is_buffer) = match typing.shape {
             _ if typing.rank < Rank::Edge => return None,
             Shape::Object => (0, typing.ty, 0, false),
-            // Numbers that a pointer leads to are often room for something else.
-            Shape::Array if is_number && typing.rank == Rank::Edge => return None,
+            // Numbers that a pointer leads to are often room for something else, and that the block's size is a multiple of
+            // a struct without pointers is all that tells an array from a header with something behind it.
+            Shape::Array if typing.rank == Rank::Edge && (is_number || maps.of(typing.ty).is_none()) => return None,
             Shape::Array => (0, typing.ty, size, false),
             Shape::Block(Role::Node, Some((start, ty))) => (start.into(), ty, 0, false),
             Shape::Block(Role::Buffer, Some((start, ty))) => (start.into(), ty, types.size(ty)?, true),
@@ -115,9 +116,8 @@ pub fn unheld(
         weak.extend(others);
     }
     let of_roots = roots(typed, types, &mut maps, graph);
-    let [none_roots, weak_roots] = [Strength::None, Strength::Weak].map(|strength| {
-        of_roots.iter().filter(|(_, found)| *found == strength).map(|(index, _)| *index).collect()
-    });
+    let [none_roots, weak_roots] = [Strength::None, Strength::Weak]
+        .map(|strength| of_roots.iter().filter(|(_, found)| *found == strength).map(|(index, _)| *index).collect());
     let dropped = |edges, roots| Dropped::new(edges, roots, typed.len(), graph.root_refs.len());
     Unheld { none: dropped(none, none_roots), weak: dropped(weak, weak_roots) }
 }

@@ -39,18 +39,14 @@ pub fn member_at(
         let inner = match &whole.kind {
             DebugKind::Array { element, .. } => element_at(types, *element, &mut found),
             DebugKind::Record(record) if !is_container(record) => {
-                let part = match part_at(types, record, found.rest) {
-                    None => variant_at(types, record, found.rest, wanted),
-                    part => {
-                        if let Some(name) = part.and_then(|part| part.name.as_deref()) {
-                            let is_rust = whole.language == Language::Rust;
-                            let number = name.strip_prefix("__").filter(|_| is_rust);
-                            let _ = write!(found.text, ".{}", number.unwrap_or(name));
-                        }
-                        part
-                    }
-                };
+                let is_rust = whole.language == Language::Rust;
+                let own = part_at(types, record, found.rest);
+                let part = own.or_else(|| variant_at(types, record, found.rest, wanted));
                 part.map(|part| {
+                    if let Some(name) = part.name.as_deref().filter(|_| own.is_some() || !is_rust) {
+                        let number = name.strip_prefix("__").filter(|_| is_rust);
+                        let _ = write!(found.text, ".{}", number.unwrap_or(name));
+                    }
                     found.rest -= part.offset;
                     part.ty
                 })
@@ -113,6 +109,22 @@ fn is_empty(types: &dyn TypeSource, ty: DebugTypeId) -> bool {
         DebugKind::Record(record) => record.bases.is_empty() && record.members.is_empty() && record.variants.is_none(),
         _ => false,
     }
+}
+
+/// Whether a record ends in an array of no stated length (`char data[]`, `data[0]`), its own or its last member's.
+pub(super) fn ends_open(types: &dyn TypeSource, ty: DebugTypeId) -> bool {
+    let mut ty = types.bare(ty);
+    for _ in 0..MAX_DEPTH {
+        match &types.get(ty).kind {
+            DebugKind::Record(record) => match record.members.iter().max_by_key(|member| member.offset) {
+                Some(last) => ty = types.bare(last.ty),
+                None => return false,
+            },
+            DebugKind::Array { count, .. } => return matches!(count, None | Some(0)),
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether a value of type `whole` starts with one of type `part`: its first base or member, or that one's.

@@ -232,7 +232,9 @@ impl<'a> TypedView<'a> {
     fn container_at(&self, origin: Origin) -> Option<Kind> {
         let offset = origin.offset.into();
         let ty = match origin.parent {
-            Parent::Root(root) => member_at(self.types, self.containers, self.word, (self.root(root)?.ty, None), offset).ty,
+            Parent::Root(root) => {
+                member_at(self.types, self.containers, self.word, (self.root(root)?.ty, None), offset).ty
+            }
             Parent::Chunk(chunk) => self.member(chunk, offset)?.ty,
         };
         self.walk(ty).map(|walk| walk.kind())

@@ -10,7 +10,7 @@ use super::cells::{Cells, Origin, Parent};
 use super::conflicts::Conflicts;
 use super::instances::{Instances, Site};
 use super::live::Live;
-use super::members::starts_with;
+use super::members::{ends_open, starts_with};
 use super::plan::{Plan, Plans, Repeat};
 use super::roots::{RootValue, TypedRoot};
 use super::typing::{Fit, Rank, Shape, Typing, Typings, fit};
@@ -32,6 +32,9 @@ const MAX_NESTING: u32 = 8;
 
 /// Elements of an array that are looked at before it is believed, and pointers of one value.
 const LOOKS: u64 = 8;
+
+/// Bytes that allocators add to what was asked for: malloc's smallest chunk and alignment, and a header of the program's.
+const MAX_SLACK: u64 = 64;
 
 /// Virtual bases lie nearer to the objects that have them.
 const MAX_BASE: u64 = 1 << 20;
@@ -313,7 +316,8 @@ impl<'a> Spread<'a> {
         };
         let (shape, rank) = match fit {
             Fit::One => (Shape::Object, Rank::Edge),
-            Fit::Several if is_array() => (Shape::Array, Rank::Edge),
+            // What ends in an array of no length is followed by its elements, not by another of its kind.
+            Fit::Several if !ends_open(self.types, to) && is_array() => (Shape::Array, Rank::Edge),
             _ => (Shape::Head, Rank::Part),
         };
         Some(Typing { ty: to, shape, rank })
@@ -399,10 +403,11 @@ impl<'a> Spread<'a> {
         let (mut stale, mut buffers) = (FastSet::default(), Vec::new());
         let instance = walk.run(self.memory, at, &mut |piece| {
             match piece {
-                Piece::Block { at: block, role, payload, .. } => {
+                Piece::Block { at: block, bytes, role, payload, .. } => {
                     let payload = payload.and_then(|(offset, ty)| Some((u32::try_from(offset).ok()?, ty)));
                     let typing = Typing { ty, shape: Shape::Block(role, payload), rank: Rank::Container };
                     let id = self.block(block, typing, owner.origin(at, true), &mut stale);
+                    self.doubt_shared(id, bytes);
                     buffers.extend(id.filter(|_| matches!(role, Role::Buffer | Role::Buckets)));
                 }
                 Piece::InUse { at, bytes } => self.in_use(at, bytes, &stale),
@@ -507,6 +512,14 @@ impl<'a> Spread<'a> {
         };
         if !plan.is_empty() {
             self.repeat(&Repeat { offset: 0, stride, count, plan }, at, whose, nesting + 1);
+        }
+    }
+
+    /// A chunk that is much larger than the block in it is an arena's, which has more in it, its own links among that.
+    fn doubt_shared(&mut self, chunk: Option<ChunkId>, bytes: u64) {
+        let Some(id) = chunk else { return };
+        if self.resolver.chunks().usable(id).saturating_sub(bytes) > MAX_SLACK {
+            self.live.doubt(&[id]);
         }
     }
 

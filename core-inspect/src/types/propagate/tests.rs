@@ -277,3 +277,25 @@ fn what_contradicts_itself_keeps_what_it_holds() {
     program.toy.point(0, 16, 1, 0);
     assert_eq!(program.lost(), (vec![], vec![]));
 }
+
+/// CPython's `dict`: `ma_keys` points to a header without pointers, behind which are a table of indices and the entries.
+#[test]
+fn what_follows_an_open_header_is_held() {
+    for open in [true, false] {
+        // A block of a multiple of the header's size, with an address far behind the header.
+        let mut program = Program::new(&[0x78, 0x18]);
+        let long = program.types.base("long", 8, Encoding::Signed);
+        let byte = program.types.base("char", 1, Encoding::Character);
+        let indices = program.types.array(byte, 0);
+        let members =
+            [("dk_refcnt", 0, long), ("dk_size", 8, long), ("dk_nentries", 16, long), ("dk_indices", 24, indices)];
+        let keys = program.types.structure("keys", 24, if open { &members } else { &members[..3] });
+        let pointer = program.types.pointer(keys);
+        program.variable("g_keys", pointer, DATA);
+        program.data(&[program.toy.user(0).0]);
+        program.toy.point(0, 0x50, 1, 0);
+        assert_eq!(program.lost(), (vec![], vec![]), "open: {open}");
+        let named = if open { "keys and more: part" } else { "array of keys: edge" };
+        assert_eq!(program.names()[0], named);
+    }
+}

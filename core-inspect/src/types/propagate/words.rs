@@ -163,7 +163,9 @@ impl Filling<'_, '_> {
         let types = self.maps.types;
         let Some(stride) = types.size(element).filter(|stride| *stride > 0) else { return };
         if is_storage(types, element, count) && at.is_multiple_of(self.maps.word) {
-            return;
+            // Beside text in a union, the text says nothing.
+            let words = count / self.maps.word;
+            return (0..words).for_each(|index| self.pointer(at.saturating_add(index * self.maps.word)));
         }
         if matches!(types.get(types.bare(element)).kind, DebugKind::Base(_)) && !is_pointer_integer(types, element) {
             return self.fill(at, count.saturating_mul(stride), Word::Number);
@@ -279,6 +281,14 @@ mod tests {
         types.edit(union).is_union = true;
         let record = types.structure("R", 16, &[("u", 0, union), ("n", 8, long)]);
         assert_eq!(map(&types, record), "p.");
+        // Boost's string: the short form's text over room for the long form's pointer.
+        let char = types.base("char", 1, Encoding::Character);
+        let byte = types.base("unsigned char", 1, Encoding::Character);
+        let (text, room) = (types.array(char, 23), types.array(byte, 24));
+        let short = types.structure("S", 24, &[("length", 0, char), ("text", 1, text)]);
+        let string = types.structure("T", 24, &[("short", 0, short), ("room", 0, room)]);
+        types.edit(string).is_union = true;
+        assert_eq!((map(&types, short), map(&types, string)), ("...".to_owned(), "ppp".to_owned()));
     }
 
     #[test]
