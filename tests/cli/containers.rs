@@ -57,7 +57,10 @@ fn the_table_says_whose_each_one_is() {
     let text = run_on(Some("containers"), server(), &["--kind", "list"]).done();
     assert!(text.contains("pending") && text.contains("rpc_server.cc:"), "{text}");
     let csv = run_on(Some("containers"), server(), &["--format", "csv"]).done();
-    assert!(csv.starts_with("kind,type,element_type,elements,capacity,bytes,waste_bytes,retained_bytes,address,owner,"), "{csv}");
+    assert!(
+        csv.starts_with("kind,type,element_type,elements,capacity,bytes,waste_bytes,retained_bytes,address,owner,"),
+        "{csv}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::{Avma, WordSize};
 use crate::debuginfo::made::{MadeTypes, member};
+use crate::debuginfo::model::VirtualBase;
 use crate::debuginfo::model::{Encoding, FrameTrust, Local, LocalPlace, VariablePlace};
 use crate::graph::testing::Toy;
 use crate::graph::{Reach, Standing};
@@ -84,6 +85,19 @@ impl Program {
             let (types, containers, chunks) = (sources.types, sources.containers, &self.toy.heap.chunks);
             let view = TypedView { typed, types, containers, chunks, word: WordSize::W8 };
             view.path_of(ChunkId(chunk)).map(|path| (path.text, path.typeable))
+        })
+    }
+
+    /// Edges that are none, and weak ones; then how many root references are.
+    fn unheld(&self) -> [(Vec<(u32, u32)>, usize); 2] {
+        self.with(|sources, typed| {
+            let graph = self.toy.graph();
+            let unheld = unheld(typed, sources.types, sources.containers, sources.memory, &graph, sources.resolver);
+            [unheld.none, unheld.weak].map(|dropped| {
+                let edges: Vec<_> = dropped.edges().map(|(source, target)| (source.0, target.0)).collect();
+                let roots = dropped.len() - edges.len();
+                (edges, roots)
+            })
         })
     }
 
@@ -298,4 +312,52 @@ fn what_follows_an_open_header_is_held() {
         let named = if open { "keys and more: part" } else { "array of keys: edge" };
         assert_eq!(program.names()[0], named);
     }
+}
+
+/// A `std::weak_ptr` as libstdc++ lays it out, and the control block of an object of its own.
+fn weak_pointer(types: &mut MadeTypes) -> DebugTypeId {
+    let int = types.base("int", 4, Encoding::Signed);
+    let long = types.base("long", 8, Encoding::Signed);
+    let counts = [("_vptr", 0, long), ("_M_use_count", 8, int), ("_M_weak_count", 12, int)];
+    let block = types.structure("std::_Sp_counted_base<2>", 16, &counts);
+    let (to_block, to_int) = (types.pointer(block), types.pointer(int));
+    let count = types.structure("std::__weak_count<2>", 8, &[("_M_pi", 0, to_block)]);
+    let pointer = types.structure("std::weak_ptr<int>", 16, &[("_M_ptr", 0, to_int), ("_M_refcount", 8, count)]);
+    types.argue(pointer, int);
+    pointer
+}
+
+#[test]
+fn a_weak_pointer_keeps_its_control_block_and_no_more() {
+    for (owners, lost) in [(1, vec![]), (0, vec![(0, 1)])] {
+        // 0: the control block, which leads to 1, the object.
+        let mut program = Program::new(&[0x18, 0x18]);
+        let pointer = weak_pointer(&mut program.types);
+        program.variable("g_weak", pointer, DATA);
+        program.data(&[program.toy.user(1).0, program.toy.user(0).0]);
+        program.toy.set(0, 8, 1 << 32 | owners).point(0, 0x10, 1, 0);
+        let [(none, none_roots), (weak, weak_roots)] = program.unheld();
+        // When the last owner is gone, what the block leads to has been freed, and may be another's.
+        assert_eq!((none, none_roots), (lost, 0), "{owners} owners");
+        assert_eq!((weak, weak_roots), (vec![], 2), "{owners} owners");
+        assert!(program.lost().0.is_empty());
+    }
+}
+
+/// `struct D : virtual V { long tag; }`, whose vtable says where the `V` is.
+#[test]
+fn virtual_bases_are_where_the_vtable_says() {
+    let mut program = Program::new(&[0x28, 0x18]);
+    let request = request(&mut program.types);
+    let long = program.types.base("long", 8, Encoding::Signed);
+    let to_request = program.types.pointer(request);
+    let base = program.types.structure("V", 8, &[("first", 0, to_request)]);
+    let derived = program.types.structure("D", 40, &[("_vptr", 0, long), ("tag", 8, long)]);
+    program.types.edit(derived).virtual_bases.push(VirtualBase { ty: base, before: 24 });
+    let pointer = program.types.pointer(derived);
+    program.variable("g_object", pointer, DATA);
+    // The vtable's address point is its fourth word.
+    program.data(&[program.toy.user(0).0, 0x18, 0, 0, 0]);
+    program.toy.set(0, 0, DATA + 0x20).point(0, 0x18, 1, 0);
+    assert_eq!(program.names(), ["D: edge", "request: edge"]);
 }
