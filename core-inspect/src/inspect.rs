@@ -20,7 +20,7 @@ use crate::heap::ptmalloc::Known;
 use crate::image::{Image, MemoryReader as _, OpenError, OpenOptions};
 use crate::process::{Libc, Module, Process, ProcessOptions};
 use crate::types::containers::{Containers, RuleError};
-use crate::types::propagate::{self, TypedHeap, TypedView};
+use crate::types::propagate::{self, TypedHeap, TypedView, Unheld};
 use crate::types::{SymbolTables, TypeTable};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -122,7 +122,7 @@ pub struct Inspection<'p> {
     retained: OnceLock<Retained>,
     types: OnceLock<TypeTable>,
     typed: OnceLock<TypedHeap>,
-    dropped: OnceLock<Dropped>,
+    unheld: OnceLock<Unheld>,
     typed_reach: OnceLock<Reach>,
     leaks: OnceLock<Vec<LeakGroup>>,
     suspects: OnceLock<Suspects>,
@@ -168,7 +168,7 @@ impl<'p> Inspection<'p> {
             retained: OnceLock::new(),
             types: OnceLock::new(),
             typed: OnceLock::new(),
-            dropped: OnceLock::new(),
+            unheld: OnceLock::new(),
             typed_reach: OnceLock::new(),
             leaks: OnceLock::new(),
             suspects: OnceLock::new(),
@@ -279,7 +279,9 @@ impl<'p> Inspection<'p> {
         }))
     }
 
-    /// Who alone keeps what alive: the dominator tree over the owners of roots and all chunks that they reach.
+    /// Who alone keeps what alive: the dominator tree over the owners of roots and all chunks that they reach. Where there is
+    /// debug information, words that are no pointers, what is left of elements that are gone and weak pointers hold only
+    /// what nothing else does.
     ///
     /// # Errors
     /// As [`Inspection::graph`].
@@ -288,12 +290,16 @@ impl<'p> Inspection<'p> {
             return Ok(retained);
         }
         let graph = self.graph()?;
+        let left_out = self.left_out()?;
         self.progress.phase(Phase::Dominators);
         let (memory, containers) = (&self.image.memory, self.containers());
         let places = Places::new(memory, &self.process, self.debug_store(), self.frames(), containers);
         let word_bytes = self.process.arch.word_size().bytes();
-        let (owners, named) = owners::of_roots(graph, word_bytes, &mut AroundRoots { places, inspection: self });
-        let tree = Dominators::compute(&graph.edges, &self.heap().chunks, &owners)?;
+        let counts = |number| !left_out.as_ref().is_some_and(|left_out| left_out.has_root(number));
+        let mut around = AroundRoots { places, inspection: self };
+        let (owners, named) = owners::of_roots(graph, counts, word_bytes, &mut around);
+        let edges = left_out.as_ref().map(|left_out| graph.edges.without(left_out));
+        let tree = Dominators::compute(edges.as_ref().unwrap_or(&graph.edges), &self.heap().chunks, &owners)?;
         Ok(self.retained.get_or_init(|| Retained { tree, owners: named }))
     }
 
@@ -344,15 +350,15 @@ impl<'p> Inspection<'p> {
         self.typed.get().map(|typed| TypedView { typed, types, containers, chunks, word })
     }
 
-    /// References that are none, since types say that their words are no pointers; `None` without debug information.
+    /// References that do not hold, since types say so; `None` without debug information.
     ///
     /// # Errors
     /// As [`Inspection::graph`].
-    pub fn dropped(&self) -> Result<Option<&Dropped>, InspectError> {
+    pub fn unheld(&self) -> Result<Option<&Unheld>, InspectError> {
         let Some(view) = self.typed() else { return Ok(None) };
-        let graph = self.graph()?;
-        let find = || propagate::dropped(view.typed, view.types, &self.image.memory, graph, &self.resolver());
-        Ok(Some(self.dropped.get_or_init(find)))
+        let (graph, memory) = (self.graph()?, &self.image.memory);
+        let find = || propagate::unheld(view.typed, view.types, view.containers, memory, graph, &self.resolver());
+        Ok(Some(self.unheld.get_or_init(find)))
     }
 
     /// What is reachable when words that are no pointers do not count; `None` where that is the same as
@@ -361,10 +367,23 @@ impl<'p> Inspection<'p> {
     /// # Errors
     /// As [`Inspection::graph`].
     pub fn typed_reach(&self) -> Result<Option<&Reach>, InspectError> {
-        let Some(dropped) = self.dropped()?.filter(|dropped| !dropped.is_empty()) else { return Ok(None) };
+        let Some(unheld) = self.unheld()?.filter(|unheld| !unheld.none.is_empty()) else { return Ok(None) };
         let graph = self.graph()?;
-        let compute = || Reach::without(graph, &self.heap().chunks, dropped);
+        let compute = || Reach::without(graph, &self.heap().chunks, &unheld.none);
         Ok(Some(self.typed_reach.get_or_init(compute)))
+    }
+
+    /// References that do not hold, but for those without which their chunk would be held by nothing: whatever a root
+    /// leads to at all has an owner.
+    fn left_out(&self) -> Result<Option<Dropped>, InspectError> {
+        let Some(unheld) = self.unheld()? else { return Ok(None) };
+        let (graph, chunks) = (self.graph()?, &self.heap().chunks);
+        if unheld.none.is_empty() && unheld.weak.is_empty() {
+            return Ok(None);
+        }
+        let reach = Reach::without(graph, chunks, &unheld.none.with(&unheld.weak, graph, |_| true));
+        let left_out = unheld.none.with(&unheld.weak, graph, |target| reach.standing(target).is_reachable());
+        Ok(Some(left_out))
     }
 
     /// Everything that the page needs, types beside the graph and its analysis: neither needs the other.

@@ -9,6 +9,7 @@
 pub mod arrays;
 pub mod chains;
 pub mod contents;
+pub mod dead_capacity;
 pub mod duplicates;
 pub mod growth;
 pub mod held;
@@ -18,6 +19,7 @@ pub mod links;
 pub mod owners;
 pub mod places;
 pub mod retained;
+pub mod retained_by;
 pub mod retention;
 pub mod shapes;
 pub mod sites;

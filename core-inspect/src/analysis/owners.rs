@@ -51,10 +51,16 @@ pub trait Surroundings {
     fn symbol(&self, at: Avma) -> Option<AddrRange>;
 }
 
-/// Owners of all root words of a graph, and the list that tells what they are.
-pub fn of_roots(graph: &Graph, word_bytes: u64, around: &mut dyn Surroundings) -> (Owners, Vec<RootOwner>) {
+/// Owners of those root words of a graph that count, by their number, and the list that tells what they are.
+pub fn of_roots(
+    graph: &Graph,
+    counts: impl Fn(u32) -> bool,
+    word_bytes: u64,
+    around: &mut dyn Surroundings,
+) -> (Owners, Vec<RootOwner>) {
+    let all = graph.root_refs.iter().zip(0u32..).filter(|(_, number)| counts(*number));
     let mut words: Vec<(RootKind, &RootRef)> =
-        graph.root_refs.iter().map(|word| (graph.roots[word.root as usize].kind, word)).collect();
+        all.map(|(word, _)| (graph.roots[word.root as usize].kind, word)).collect();
     words.sort_by_key(|(kind, word)| (*kind, word.at));
     let mut found = Found { word_bytes, ..Found::default() };
     for whole in words.chunk_by(|a, b| a.0 == b.0) {
@@ -250,7 +256,7 @@ mod tests {
         for (word, &(_, at)) in graph.root_refs.iter_mut().zip(words) {
             word.at = Avma(at);
         }
-        let (owners, named) = of_roots(&graph, 8, &mut known);
+        let (owners, named) = of_roots(&graph, |_| true, 8, &mut known);
         let row = |(named, id): (&RootOwner, u32)| {
             let within = owners.get(OwnerId(id)).within.map(|whole| whole.0);
             (named.kind, within, named.range.start.0, named.range.end.0)

@@ -5,6 +5,7 @@
 
 use super::contents::{Contents, is_zero};
 use super::view::RUN;
+use crate::base::FastSet;
 use crate::graph::Resolver;
 use crate::graph::resolve::Hint;
 use crate::heap::{Chunk, ChunkId, Place, State, Totals};
@@ -21,6 +22,8 @@ pub enum WasteKind {
     ZeroTail,
     /// A used block that is an array of pointers, three quarters of them null: buckets of a hash table.
     SparseArray,
+    /// The buffer of a container that has room for elements which it does not have.
+    Capacity,
     /// A free block of a page or more with a used one behind it: the heap cannot shrink past that.
     Pinned,
     /// The allocator's own bytes before each used block.
@@ -29,7 +32,8 @@ pub enum WasteKind {
 
 impl WasteKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Zeros, Self::ZeroTail, Self::SparseArray, Self::Pinned, Self::Headers];
+    pub const ALL: [Self; 6] =
+        [Self::Zeros, Self::ZeroTail, Self::SparseArray, Self::Capacity, Self::Pinned, Self::Headers];
 
     /// The keyword of the machine contract.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +41,7 @@ impl WasteKind {
             Self::Zeros => "zeros",
             Self::ZeroTail => "zero-tail",
             Self::SparseArray => "sparse-array",
+            Self::Capacity => "capacity",
             Self::Pinned => "pinned",
             Self::Headers => "headers",
         }
@@ -71,6 +76,15 @@ impl Waste {
         }
         let blocks = &self.blocks[kind as usize];
         Totals { chunks: blocks.len() as u64, bytes: blocks.iter().map(|block| block.bytes).sum() }
+    }
+
+    /// Adds what types know of blocks, most waste first: what their bytes look like says no more of these.
+    pub fn know(&mut self, kind: WasteKind, blocks: Vec<Wasteful>) {
+        let known: FastSet<ChunkId> = blocks.iter().map(|block| block.chunk).collect();
+        for others in &mut self.blocks {
+            others.retain(|block| !known.contains(&block.chunk));
+        }
+        self.blocks[kind as usize] = blocks;
     }
 
     fn add(&mut self, more: Self) {

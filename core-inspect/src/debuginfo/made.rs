@@ -1,7 +1,7 @@
 //! Types made by hand, for the tests of every floor above.
 
 use super::model::{
-    DebugKind, DebugType, DebugTypeId, Encoding, Language, Member, Record, TypeSource, Variant, Variants,
+    Argument, DebugKind, DebugType, DebugTypeId, Encoding, Language, Member, Record, TypeSource, Variant, Variants,
 };
 use std::collections::BTreeMap;
 
@@ -74,6 +74,11 @@ impl MadeTypes {
             DebugKind::Record(record) => record,
             other => panic!("{other:?} is no record"),
         }
+    }
+
+    /// Gives a type a template argument.
+    pub(crate) fn argue(&mut self, id: DebugTypeId, argument: DebugTypeId) {
+        self.types[id.index()].arguments.push(Argument::Type(String::new(), argument));
     }
 
     /// Adds a variant part.

@@ -178,12 +178,24 @@ pub struct Record {
     pub is_union: bool,
     /// Only its name is known here.
     pub is_declaration: bool,
-    /// Base classes; virtual ones, whose place only the vtable tells, are left out.
+    /// Base classes without the virtual ones.
     pub bases: Vec<Member>,
+    /// Virtual base classes of its own, whose place only an object's vtable tells.
+    pub virtual_bases: Vec<VirtualBase>,
     /// Data members in order, without static ones.
     pub members: Vec<Member>,
     /// Of a Rust enum, or any record with a variant part.
     pub variants: Option<Variants>,
+}
+
+/// A virtual base class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VirtualBase {
+    /// Its type.
+    pub ty: DebugTypeId,
+    /// Bytes in front of where the object's first word points to, in the vtable: there stands how far behind the object's
+    /// start the base lies (Itanium C++ ABI 2.5.2, "virtual base offsets").
+    pub before: u64,
 }
 
 /// A member or base class.

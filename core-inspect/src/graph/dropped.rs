@@ -1,6 +1,6 @@
 //! References that the conservative scan saw and that are none, since a type says that the word is no pointer.
 
-use super::Bits;
+use super::{Bits, Graph};
 use crate::heap::ChunkId;
 
 /// Edges and root references to leave out.
@@ -29,6 +29,16 @@ impl Dropped {
             roots.set_alone(index);
         }
         Self { edges, sources, root_refs, roots }
+    }
+
+    /// Those of this one and of another that pass.
+    #[must_use]
+    pub fn with(&self, other: &Self, graph: &Graph, passes: impl Fn(ChunkId) -> bool) -> Self {
+        let edges = self.edges.iter().chain(&other.edges).filter(|(_, target)| passes(ChunkId(*target)));
+        let target = |index: u32| graph.root_refs[index as usize].target.id();
+        let roots = self.root_refs.iter().chain(&other.root_refs).filter(|index| passes(target(**index)));
+        let (edges, roots) = (edges.copied().collect(), roots.copied().collect());
+        Self::new(edges, roots, graph.edges.sources(), graph.root_refs.len())
     }
 
     /// Whether nothing is left out.

@@ -1,5 +1,6 @@
 //! Edges from chunk to chunk as compressed rows, in blocks of adjacent sources so that no merge copies them.
 
+use super::Dropped;
 use crate::heap::ChunkId;
 use rayon::prelude::*;
 use std::fmt;
@@ -124,6 +125,27 @@ impl Edges {
         self.blocks.par_iter().enumerate().flat_map_iter(one).collect()
     }
 
+    /// How many chunks there are that may have edges.
+    pub fn sources(&self) -> usize {
+        self.blocks.iter().map(|block| block.first.len().saturating_sub(1)).sum()
+    }
+
+    /// Those that are not left out.
+    #[must_use]
+    pub fn without(&self, dropped: &Dropped) -> Self {
+        let one = |(index, block): (usize, &Block)| {
+            let (mut first, mut targets) = (vec![0], Vec::with_capacity(block.targets.len()));
+            for (row, ends) in block.first.windows(2).enumerate() {
+                let source = (index * BLOCK + row) as u32;
+                let all = &block.targets[ends[0] as usize..ends[1] as usize];
+                targets.extend(all.iter().filter(|target| !dropped.has(source, target.id().0)));
+                first.push(targets.len() as u32);
+            }
+            Block { first: first.into(), targets: targets.into() }
+        };
+        Self { blocks: self.blocks.par_iter().enumerate().map(one).collect() }
+    }
+
     /// How many edges.
     pub fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.targets.len()).sum()
@@ -207,6 +229,9 @@ mod tests {
         let edges = Edges::new(vec![builder.finish()]);
         assert_eq!(edges.of(ChunkId(0)), [Target::new(ChunkId(3), true), Target::new(ChunkId(7), true)]);
         assert_eq!(edges.of(ChunkId(1)), []);
-        assert_eq!(edges.len(), 2);
+        assert_eq!((edges.len(), edges.sources()), (2, 2));
+        let without = edges.without(&Dropped::new(vec![(0, 3), (1, 7)], Vec::new(), 2, 0));
+        assert_eq!(without.of(ChunkId(0)), [Target::new(ChunkId(7), true)]);
+        assert_eq!((without.len(), without.sources()), (1, 2));
     }
 }

@@ -101,9 +101,12 @@ pub struct ContainerRow {
     pub bytes: u64,
     /// Bytes of these that wait for elements.
     pub waste_bytes: u64,
+    /// Usable bytes of its blocks and of all that nothing but they hold; of a container that is a chunk of its own, that
+    /// chunk too. `None` where no root leads to it.
+    pub retained_bytes: Option<u64>,
     /// Its address.
     pub address: Hex,
-    /// How the program gets to it: `g_server.pending_`.
+    /// How the program gets to it: `g_server.pending_`, `main::queue` for a local of a function.
     pub owner: String,
     /// Where the variable that leads to it is declared.
     pub declared: Option<String>,
@@ -175,7 +178,7 @@ pub struct WasteAnswer {
 /// One kind of waste.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct WasteRow {
-    /// `zeros`, `zero-tail`, `sparse-array`, `pinned`, `headers`.
+    /// `zeros`, `zero-tail`, `sparse-array`, `capacity`, `pinned`, `headers`.
     pub kind: String,
     /// How many chunks have it.
     pub chunks: u64,

@@ -162,17 +162,31 @@ pub fn chains(out: &mut impl Write, rows: &[Suspect]) -> io::Result<()> {
 /// # Errors
 /// What `out` says.
 pub fn containers(out: &mut impl Write, rows: &[ContainerRow]) -> io::Result<()> {
-    out.write_all(b"kind,type,element_type,elements,capacity,bytes,waste_bytes,address,owner,declared,trouble\n")?;
+    out.write_all(
+        b"kind,type,element_type,elements,capacity,bytes,waste_bytes,retained_bytes,address,owner,declared,trouble\n",
+    )?;
     for row in rows {
         let ContainerRow { kind, type_name, element_type, owner, declared, trouble, .. } = row.clone();
         let [elements, bytes, waste] = [row.elements, row.bytes, row.waste_bytes].map(|n| n.to_string());
-        let capacity = row.capacity.map(|n| n.to_string()).unwrap_or_default();
+        let [capacity, retained] =
+            [row.capacity, row.retained_bytes].map(|number| number.map(|n| n.to_string()).unwrap_or_default());
         let address = row.address.0.to_string();
         let (declared, trouble) = (declared.unwrap_or_default(), trouble.unwrap_or_default());
-        line(
-            out,
-            [kind, type_name, element_type, elements, capacity, bytes, waste, address, owner, declared, trouble],
-        )?;
+        let cells = [
+            kind,
+            type_name,
+            element_type,
+            elements,
+            capacity,
+            bytes,
+            waste,
+            retained,
+            address,
+            owner,
+            declared,
+            trouble,
+        ];
+        line(out, cells)?;
     }
     Ok(())
 }

@@ -257,6 +257,7 @@ pub(super) fn containers_answer() -> ContainersAnswer {
         capacity: Some(elements + 64),
         bytes: elements * 48,
         waste_bytes: 768,
+        retained_bytes: Some(elements * 200),
         address: hex(0x5581_f0c2_a2b0),
         owner: s(owner),
         declared: Some(s("rpc_server.cc:41")),

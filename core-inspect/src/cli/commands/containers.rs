@@ -37,7 +37,7 @@ pub(in crate::cli) fn run(args: ContainersArgs, stage: &Stage<'_>) -> Result<Exi
     let rows = Rows::new(&args.rows, &KEYS)?;
     let type_name = pattern(args.type_name.as_deref())?;
     let kind = args.kind.as_deref().map(kind).transpose()?;
-    let session = Session::open(stage, Target::new(args.core)?, Depth::Types)?;
+    let session = Session::open(stage, Target::new(args.core)?, Depth::Retained)?;
     session.require_heap()?;
     let view = session.typed().context("there is no debug information: containers are known by their types")?;
     let passes = |name: &str, of: Kind| {
@@ -46,7 +46,8 @@ pub(in crate::cli) fn run(args: ContainersArgs, stage: &Stage<'_>) -> Result<Exi
     let mut listed = Listed::new(view, args.min_elements, passes);
     sort(&mut listed.found, rows.order);
     let is_table = rows.format == Format::Table;
-    let answer = listed.answer(if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
+    let answer =
+        listed.answer(&session.sources(), if is_table && args.rows.limit.is_none() { SHOWN } else { rows.limit });
     let mut out = session.out();
     match rows.format {
         Format::Csv => csv::containers(&mut out, &answer.containers)?,

@@ -6,7 +6,7 @@
 use super::file::{Die, Entry, ModuleDwarf, OpenUnit, Value};
 use super::sections::Needs;
 use crate::debuginfo::model::{
-    Argument, DebugKind, DebugType, DebugTypeId, Encoding, Member, Record, TypeSource, Variant, Variants,
+    Argument, DebugKind, DebugType, DebugTypeId, Encoding, Member, Record, TypeSource, Variant, Variants, VirtualBase,
 };
 use gimli::{AttributeValue, Operation};
 
@@ -136,12 +136,37 @@ impl<'a> Reader<'_, 'a> {
                     child.attr_value(gimli::DW_AT_virtuality),
                     None | Some(AttributeValue::Virtuality(gimli::DW_VIRTUALITY_none))
                 );
-                record.bases.extend(self.member(child).filter(|_| !is_virtual));
+                if is_virtual {
+                    record.virtual_bases.extend(self.virtual_base(child));
+                } else {
+                    record.bases.extend(self.member(child));
+                }
             }
             gimli::DW_TAG_variant_part => record.variants = Some(self.variants(child)),
             _ => {}
         });
         record
+    }
+
+    /// `DW_OP_dup, DW_OP_deref, DW_OP_lit24, DW_OP_minus, DW_OP_deref, DW_OP_plus` over the object's address, with any number:
+    /// what gcc, clang and the Itanium ABI's vtables have.
+    fn virtual_base(&self, entry: &Entry<'a>) -> Option<VirtualBase> {
+        let Some(AttributeValue::Exprloc(expression)) = entry.attr_value(gimli::DW_AT_data_member_location) else {
+            return None;
+        };
+        let mut operations = expression.operations(self.open.unit.encoding());
+        let mut next = || operations.next().ok().flatten();
+        let (dup, deref) = (next()?, next()?);
+        let before = match next()? {
+            Operation::UnsignedConstant { value } => value,
+            Operation::SignedConstant { value } => u64::try_from(value).ok()?,
+            _ => return None,
+        };
+        let rest = (next()?, next()?, next()?, next());
+        let is_it = matches!((dup, deref), (Operation::Pick { index: 0 }, Operation::Deref { .. }))
+            && matches!(rest, (Operation::Minus, Operation::Deref { .. }, Operation::Plus, None));
+        let ty = self.module.type_of(self.open, entry).filter(|_| is_it)?;
+        Some(VirtualBase { ty, before })
     }
 
     /// A data member; `None` for static ones and those at a place that is computed.

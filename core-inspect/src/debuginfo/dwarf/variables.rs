@@ -73,6 +73,10 @@ impl ModuleDwarf {
                 VariablePlace::Static(at)
             }
             Stated::ThreadLocal(offset) => {
+                // With split debug information gcc 12 has the address of the initial value there, and no offset.
+                let image = module.tls.map(|tls| module.bias.svma(tls.image.start).0);
+                let by_address = image.and_then(|image| offset.checked_sub(image));
+                let offset = by_address.filter(|_| module.tls.is_some_and(|tls| offset >= tls.size)).unwrap_or(offset);
                 let is_inside = module.tls.is_none_or(|tls| offset < tls.size);
                 is_inside.then_some(VariablePlace::ThreadLocal(offset))?
             }

@@ -1,11 +1,13 @@
 //! Containers in rows.
 
+use super::Sources;
+use crate::analysis::retained_by::Holders;
 use crate::base::FastMap;
-use crate::debuginfo::DebugTypeId;
+use crate::debuginfo::{DebugTypeId, shorten};
 use crate::report::answers::{ContainerRow, ContainerTotal, ContainersAnswer};
 use crate::report::model::{Hex, SCHEMA_VERSION};
-use crate::types::containers::{Kind, Trouble};
-use crate::types::propagate::{ContainerAt, TypedView};
+use crate::types::containers::{Kind, Trouble, Walk};
+use crate::types::propagate::{ContainerAt, RootOwner, TypedRoot, TypedView};
 
 /// Containers that pass, not yet as rows: there may be millions.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ struct Words {
     kind: Kind,
     name: String,
     elements: String,
+    walk: Walk,
 }
 
 impl<'a> Listed<'a> {
@@ -40,7 +43,7 @@ impl<'a> Listed<'a> {
     }
 
     /// The answer with the first `limit` rows.
-    pub fn answer(&self, limit: usize) -> ContainersAnswer {
+    pub fn answer(&self, sources: &Sources<'_>, limit: usize) -> ContainersAnswer {
         let mut total = ContainerTotal { left_out: self.view.typed.instances.left_out(), ..ContainerTotal::default() };
         for ContainerAt { instance, .. } in &self.found {
             total.containers += 1;
@@ -49,15 +52,28 @@ impl<'a> Listed<'a> {
             total.bytes = total.bytes.saturating_add(instance.own_bytes);
             total.waste_bytes = total.waste_bytes.saturating_add(instance.waste_bytes);
         }
-        let containers = self.found.iter().take(limit).filter_map(|container| self.row(container)).collect();
+        let holders = sources.retained.map(|retained| Holders::new(self.view, retained));
+        let containers = self
+            .found
+            .iter()
+            .take(limit)
+            .filter_map(|container| self.row(sources, holders.as_ref(), container))
+            .collect();
         ContainersAnswer { schema_version: SCHEMA_VERSION, total, containers }
     }
 
-    fn row(&self, container: &ContainerAt) -> Option<ContainerRow> {
+    fn row(
+        &self,
+        sources: &Sources<'_>,
+        holders: Option<&Holders<'_>>,
+        container: &ContainerAt,
+    ) -> Option<ContainerRow> {
         let ContainerAt { site, instance } = container;
         let words = self.types.get(&site.ty)?;
-        let owned = self.view.path_to(site.origin);
+        let owned = self.view.path_to_a(site.origin, Some(site.ty));
         let root = owned.root.and_then(|root| self.view.root(root));
+        let function = root.and_then(|root| function(sources, root));
+        let retained = holders.and_then(|holders| holders.retained(&sources.image.memory, site, &words.walk));
         Some(ContainerRow {
             kind: words.kind.as_str().to_owned(),
             type_name: words.name.clone(),
@@ -66,8 +82,9 @@ impl<'a> Listed<'a> {
             capacity: instance.capacity,
             bytes: instance.own_bytes,
             waste_bytes: instance.waste_bytes,
+            retained_bytes: retained.map(|sum| sum.bytes),
             address: Hex(site.at),
-            owner: owned.text,
+            owner: function.map(|function| function + "::").unwrap_or_default() + &owned.text,
             declared: root.and_then(|root| root.declared.as_ref()).map(ToString::to_string),
             trouble: instance.trouble.map(trouble),
         })
@@ -78,8 +95,16 @@ impl Words {
     fn of(view: &TypedView<'_>, ty: DebugTypeId) -> Option<Self> {
         let walk = view.walk(ty)?;
         let elements: Vec<_> = walk.elements().iter().map(|element| view.name(element.ty)).collect();
-        Some(Self { kind: walk.kind(), name: view.name(ty), elements: elements.join(", ") })
+        Some(Self { kind: walk.kind(), name: view.name(ty), elements: elements.join(", "), walk })
     }
+}
+
+/// The function whose local the variable is, without its arguments.
+fn function(sources: &Sources<'_>, root: &TypedRoot) -> Option<String> {
+    let RootOwner::Frame(index) = root.owner else { return None };
+    let name = sources.frames?.all().nth(index as usize)?.function.as_ref()?;
+    let arguments = name.find('(').filter(|&at| at > 0);
+    Some(shorten(&name[..arguments.unwrap_or(name.len())]).into_owned())
 }
 
 /// What is wrong, in words.

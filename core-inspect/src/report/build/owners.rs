@@ -34,7 +34,7 @@ pub(super) fn of(sources: &Sources<'_>, anchor: &Anchor, shape: Shape) -> Option
     let view = sources.typed?;
     let container = container_at(&view, anchor.object);
     let origin = container.map(|container| container.site.origin).or_else(|| origin_of(&view, anchor))?;
-    let owned = view.path_to(origin);
+    let owned = view.path_to_a(origin, container.map(|container| container.site.ty));
     let root = view.root(owned.root?)?;
     let (mut expression, mut typeable) = (owned.text, owned.typeable);
     if container.is_none() && shape == Shape::Ring {

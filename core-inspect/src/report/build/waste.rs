@@ -1,6 +1,7 @@
 //! What is held for nothing, by kind, and the blocks that waste most.
 
 use super::Sources;
+use crate::analysis::dead_capacity;
 use crate::analysis::waste::{Waste, WasteKind, find};
 use crate::graph::Resolver;
 use crate::heap::Chunk;
@@ -16,7 +17,11 @@ pub fn waste(sources: &Sources<'_>, limit: usize, passes: impl Fn(&Chunk) -> boo
         let info = sources.types.and_then(|types| Some(types.get(types.of(chunk.id)?)));
         info.is_some_and(|info| info.kind == TypeKind::LibcInternal)
     };
-    let found = find(&sources.image.memory, &resolver, |chunk| passes(chunk) && !is_own(chunk));
+    let memory = &sources.image.memory;
+    let mut found = find(memory, &resolver, |chunk| passes(chunk) && !is_own(chunk));
+    if let Some(view) = &sources.typed {
+        found.know(WasteKind::Capacity, dead_capacity::find(view, memory, &resolver, passes));
+    }
     let block = |kind: WasteKind| {
         let blocks = found.blocks[kind as usize].iter().take(limit);
         blocks.map(move |block| {
@@ -54,6 +59,7 @@ fn in_words(kind: WasteKind) -> &'static str {
         WasteKind::Zeros => "used, and every byte is zero",
         WasteKind::ZeroTail => "used, 1 KiB or more, and from the middle or before only zeros",
         WasteKind::SparseArray => "used as an array of pointers, three quarters null or more",
+        WasteKind::Capacity => "room for elements that containers do not have, by their types",
         WasteKind::Pinned => "free, a page or more, and not at the heap's end",
         WasteKind::Headers => "the allocator's own bytes before used blocks",
     }

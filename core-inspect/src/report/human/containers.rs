@@ -23,15 +23,14 @@ pub fn containers(answer: &ContainersAnswer, look: Look) -> String {
         let left_out = counted(total.left_out, "container");
         out.extend(["  Not listed, as there are too many: ", &left_out, ".\n"]);
     }
-    let mut table = Table::new(2).number("elements").number("room for").number("bytes").number("waste").word("kind");
+    let mut table = Table::new(2).number("elements").number("room for").number("bytes").number("retained");
     table = table.name("owner").word("declared").name("type");
     for row in &answer.containers {
         table.row([
             count(row.elements),
             row.capacity.map(count).unwrap_or_default(),
             bytes(row.bytes),
-            bytes(row.waste_bytes),
-            row.kind.clone(),
+            row.retained_bytes.map(bytes).unwrap_or_default(),
             row.owner.clone(),
             row.declared.clone().unwrap_or_default(),
             row.type_name.clone(),

@@ -69,6 +69,8 @@ pub(super) enum Plan {
     Indexed {
         slots: Code,
         at: Code,
+        /// Where the slot's word is, when its element has a block of its own.
+        slot: Option<Code>,
         control: Option<Control>,
         stride: u64,
     },
@@ -132,6 +134,8 @@ pub(super) struct BlockPlan {
     pub(super) payload: Option<Code>,
     /// How many elements it holds.
     pub(super) count: Option<Code>,
+    /// From where to where it is in use.
+    pub(super) in_use: Option<(Code, Code)>,
 }
 
 impl Walk {
@@ -319,7 +323,8 @@ impl Builder<'_> {
         let control = self.address("control")?;
         let control = control.map(|at| Control { load: Code::Load(Box::new(at), width as u8), full });
         let at = self.address("at")?.ok_or_else(|| ("at".to_owned(), "missing".to_owned()))?;
-        Ok(Plan::Indexed { slots: self.needed("slots")?, at, control, stride: self.stride()? })
+        let slot = self.address("slot")?;
+        Ok(Plan::Indexed { slots: self.needed("slots")?, at, slot, control, stride: self.stride()? })
     }
 
     fn buckets(&self) -> Result<Plan, Misfit> {
@@ -437,6 +442,7 @@ impl Builder<'_> {
             each: number("each")?,
             payload: number("payload")?,
             count: number("count")?,
+            in_use: number("from")?.zip(number("to")?),
         })
     }
 }

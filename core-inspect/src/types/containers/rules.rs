@@ -108,7 +108,7 @@ fn keys_of(walk: WalkKind) -> (&'static [&'static str], &'static [&'static str])
         WalkKind::Contiguous => (&["begin"], &["end", "limit", "stride", "bits"]),
         WalkKind::Linked => (&["first", "next"], &["end", "prev", "before", "node", "bytes", "chunk"]),
         WalkKind::Tree => (&["root", "left", "right"], &["parent", "top", "nil", "node", "bytes", "chunk"]),
-        WalkKind::Indexed => (&["slots", "at"], &["control", "width", "full", "stride"]),
+        WalkKind::Indexed => (&["slots", "at"], &["control", "width", "full", "stride", "slot"]),
         WalkKind::Buckets => (&["slots", "head", "next"], &["end", "node", "bytes", "chunk"]),
         WalkKind::Btree => (&["root", "len", "child"], &["leaf", "levels", "parent", "node", "bytes", "chunk"]),
         WalkKind::Pointer => (&["target"], &["bytes", "chunk", "open"]),
@@ -120,7 +120,7 @@ fn keys_of(walk: WalkKind) -> (&'static [&'static str], &'static [&'static str])
 const COMMON: [&str; 3] = ["when", "count", "capacity"];
 
 /// Keys of a block: those it needs, and those it may have.
-const BLOCK: (&[&str], &[&str]) = (&["at", "bytes"], &["when", "each", "payload", "count"]);
+const BLOCK: (&[&str], &[&str]) = (&["at", "bytes"], &["when", "each", "payload", "count", "from", "to"]);
 
 /// A rule as serde sees it.
 #[derive(Deserialize)]

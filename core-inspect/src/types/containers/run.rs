@@ -44,6 +44,13 @@ pub enum Piece {
         /// Bytes from one to the next.
         stride: u64,
     },
+    /// A part of a block that is in use: what lies beside it was left there.
+    InUse {
+        /// Its start.
+        at: Avma,
+        /// Bytes of it.
+        bytes: u64,
+    },
     /// A value whose type only code knows.
     Erased {
         /// Its place.
@@ -183,10 +190,16 @@ impl Walk {
                 let tree = walks::Tree { nil: value(nil, scope)?, left, right, parent: parent.as_ref() };
                 tree.walk(scope, value(root, scope)?, &mut |scope| self.node(scope, node, sink))
             }
-            Plan::Indexed { slots, at, control, stride } => {
+            Plan::Indexed { slots, at, slot, control, stride } => {
                 let slots = walks::Slots { count: value(slots, scope)?, at, control: control.as_ref() };
                 sink.bound(scope, slots.count, *stride, self.own_size)?;
-                slots.walk(scope, &mut |at| sink.elements(self.elements[0].ty, at, 1, *stride))
+                let word = scope.memory.word_size().bytes();
+                slots.walk(scope, &mut |here, at| {
+                    if let Some(slot) = slot {
+                        sink.tell(Piece::InUse { at: Avma(value(slot, here)?), bytes: word })?;
+                    }
+                    sink.elements(self.elements[0].ty, at, 1, *stride)
+                })
             }
             Plan::Buckets { slots, head, end, next, node } => {
                 for index in 0..value(slots, scope)? {
@@ -224,6 +237,11 @@ impl Walk {
             };
             let count = block.count.as_ref().map_or(Some(0), |count| count.run(&scope)).ok_or(Stop::Broken(at))?;
             sink.block(&scope, Piece::Block { at: Avma(at), bytes, role: block.role, payload, count })?;
+            if let Some((from, to)) = &block.in_use {
+                let from = value(from, &scope)?;
+                let used = value(to, &scope)?.checked_sub(from).filter(|&used| used <= bytes);
+                sink.tell(Piece::InUse { at: Avma(from), bytes: used.ok_or(Stop::Broken(at))? })?;
+            }
         }
         Ok(())
     }

@@ -114,8 +114,12 @@ pub(super) struct Slots<'c> {
 }
 
 impl Slots<'_> {
-    /// The addresses of all full slots.
-    pub(super) fn walk(&self, scope: &Scope<'_>, on_slot: &mut dyn FnMut(u64) -> Result<(), Stop>) -> Result<(), Stop> {
+    /// All full slots: the scope with the slot's number, and the address of its element.
+    pub(super) fn walk<'m>(
+        &self,
+        scope: &Scope<'m>,
+        on_slot: &mut dyn FnMut(&Scope<'m>, u64) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         for index in 0..self.count {
             let here = scope.with(Var::Index, index);
             let is_full = match self.control {
@@ -123,7 +127,7 @@ impl Slots<'_> {
                 None => true,
             };
             if is_full {
-                on_slot(value(self.at, &here)?)?;
+                on_slot(&here, value(self.at, &here)?)?;
             }
         }
         Ok(())

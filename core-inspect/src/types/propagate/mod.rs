@@ -11,6 +11,7 @@
 
 mod cells;
 mod conflicts;
+mod expired;
 mod holds;
 mod instances;
 mod live;
@@ -27,7 +28,7 @@ mod words;
 
 pub use cells::{Origin, Parent};
 pub use conflicts::{Conflict, Conflicts};
-pub use holds::dropped;
+pub use holds::{Unheld, unheld};
 pub use instances::{ContainerAt, ContainerTally, Instances, Site};
 pub use path::{Owned, TypedView};
 pub use roots::{RootOwner, RootValue, TypedRoot};

@@ -10,7 +10,7 @@ use super::names::type_name;
 use super::roots::TypedRoot;
 use super::typing::{Shape, Typing};
 use crate::base::{Avma, WordSize};
-use crate::debuginfo::model::Argument;
+use crate::debuginfo::model::{Argument, Language};
 use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource};
 use crate::heap::{ChunkId, ChunkTable};
 use crate::types::containers::{Containers, Kind, Walk};
@@ -95,13 +95,18 @@ impl<'a> TypedView<'a> {
         Some(self.write(&links, None))
     }
 
-    /// How the program gets to a place in a variable or chunk: to a container, say.
+    /// How the program gets to a place in a variable or chunk.
     pub fn path_to(&self, origin: Origin) -> Owned {
+        self.path_to_a(origin, None)
+    }
+
+    /// How the program gets to a value of the type that is there: to a container, say.
+    pub fn path_to_a(&self, origin: Origin, wanted: Option<DebugTypeId>) -> Owned {
         let links = match origin.parent {
             Parent::Root(_) => Vec::new(),
             Parent::Chunk(chunk) => self.links(chunk),
         };
-        self.write(&links, Some(origin))
+        self.write(&links, Some((origin, wanted)))
     }
 
     /// The global or thread-local variable at an address, with the member: `g_server.pending_`.
@@ -115,7 +120,7 @@ impl<'a> TypedView<'a> {
     pub fn member(&self, chunk: ChunkId, offset: u64) -> Option<MemberAt> {
         let typing = self.typed.typing(chunk)?;
         let (index, ty, inside) = self.place_in(typing, offset);
-        let mut member = member_at(self.types, self.containers, self.word, ty?, inside);
+        let mut member = member_at(self.types, self.containers, self.word, (ty?, None), inside);
         member.text = format!("{}{}", index.unwrap_or_default(), member.text);
         Some(member)
     }
@@ -155,8 +160,8 @@ impl<'a> TypedView<'a> {
         }
     }
 
-    fn write(&self, links: &[Link], last: Option<Origin>) -> Owned {
-        let first = links.first().map(|link| link.origin).or(last);
+    fn write(&self, links: &[Link], last: Option<(Origin, Option<DebugTypeId>)>) -> Owned {
+        let first = links.first().map(|link| link.origin).or(last.map(|(origin, _)| origin));
         let root = match first.map(|origin| origin.parent) {
             Some(Parent::Root(root)) => Some(root),
             _ => None,
@@ -168,12 +173,14 @@ impl<'a> TypedView<'a> {
         };
         let mut writer = Writer { text, typeable: None, is_pointer };
         for link in links {
-            self.step(&mut writer, link.origin, link.row);
+            // A container's block has the container's type.
+            let wanted = self.typed.typing(link.chunk).filter(|typing| matches!(typing.shape, Shape::Block(..)));
+            self.step(&mut writer, link.origin, wanted.map(|typing| typing.ty), link.row);
             writer.is_pointer = true;
             self.enter(&mut writer, link);
         }
-        if let Some(origin) = last {
-            self.step(&mut writer, origin, 1);
+        if let Some((origin, wanted)) = last {
+            self.step(&mut writer, origin, wanted, 1);
         }
         let typeable = writer.text[..writer.typeable.unwrap_or(writer.text.len())].to_owned();
         Owned { root, text: writer.text, typeable }
@@ -189,7 +196,7 @@ impl<'a> TypedView<'a> {
     }
 
     /// Adds the member at the origin.
-    fn step(&self, writer: &mut Writer, origin: Origin, row: u64) {
+    fn step(&self, writer: &mut Writer, origin: Origin, wanted: Option<DebugTypeId>, row: u64) {
         let offset = u64::from(origin.offset);
         let (index, ty, inside) = match origin.parent {
             Parent::Root(root) => (None, self.root(root).map(|root| root.ty), offset),
@@ -201,8 +208,10 @@ impl<'a> TypedView<'a> {
         if let Some(index) = index {
             writer.index(&index);
         }
-        let member = ty.map(|ty| member_at(self.types, self.containers, self.word, ty, inside));
+        let member = ty.map(|ty| member_at(self.types, self.containers, self.word, (ty, wanted), inside));
         let text = member.map_or_else(|| format!(".+{inside:#x}"), |member| member.text);
+        // Rust goes through pointers without saying so.
+        writer.is_pointer &= !ty.is_some_and(|ty| self.types.get(self.types.bare(ty)).language == Language::Rust);
         writer.member(&text, row);
     }
 
@@ -223,7 +232,9 @@ impl<'a> TypedView<'a> {
     fn container_at(&self, origin: Origin) -> Option<Kind> {
         let offset = origin.offset.into();
         let ty = match origin.parent {
-            Parent::Root(root) => member_at(self.types, self.containers, self.word, self.root(root)?.ty, offset).ty,
+            Parent::Root(root) => {
+                member_at(self.types, self.containers, self.word, (self.root(root)?.ty, None), offset).ty
+            }
             Parent::Chunk(chunk) => self.member(chunk, offset)?.ty,
         };
         self.walk(ty).map(|walk| walk.kind())

@@ -6,7 +6,7 @@
 //! addresses. Virtual bases are not in the model: what only they point to is left to the conservative graph.
 
 use crate::base::{FastMap, WordSize};
-use crate::debuginfo::model::{Member, Record, Variants};
+use crate::debuginfo::model::{Member, Record, Variants, VirtualBase};
 use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource};
 use crate::types::containers::{Containers, Misfit, NoWalk, Walk};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(super) repeats: Vec<Repeat>,
     /// Variant parts.
     pub(super) choices: Vec<Choice>,
+    /// Virtual bases: where the object is whose they are, what its vtable tells, and what is in them.
+    pub(super) virtuals: Vec<(u64, VirtualBase, Arc<Plan>)>,
 }
 
 /// An array inside a value.
@@ -65,7 +67,7 @@ impl Plan {
     }
 
     fn len(&self) -> usize {
-        self.pointers.len() + self.walks.len() + self.repeats.len() + self.choices.len()
+        self.pointers.len() + self.walks.len() + self.repeats.len() + self.choices.len() + self.virtuals.len()
     }
 
     /// Adds the entries of a value at `offset`.
@@ -78,6 +80,7 @@ impl Plan {
         self.walks.extend(inner.walks.iter().map(|(place, ty, walk)| (at(*place), *ty, Arc::clone(walk))));
         self.repeats.extend(inner.repeats.iter().map(|one| Repeat { offset: at(one.offset), ..one.clone() }));
         self.choices.extend(inner.choices.iter().map(|one| Choice { offset: at(one.offset), ..one.clone() }));
+        self.virtuals.extend(inner.virtuals.iter().map(|(place, base, plan)| (at(*place), *base, Arc::clone(plan))));
     }
 }
 
@@ -160,6 +163,12 @@ impl<'a> Plans<'a> {
     fn record(&mut self, plan: &mut Plan, record: &Record, depth: u32) {
         for member in record.bases.iter().chain(&record.members) {
             self.member(plan, member, depth);
+        }
+        for &base in &record.virtual_bases {
+            let inner = self.at_depth(base.ty, depth + 1);
+            if !inner.is_empty() && plan.len() < MAX_ENTRIES {
+                plan.virtuals.push((0, base, inner));
+            }
         }
         if let Some(variants) = &record.variants {
             self.variants(plan, variants, depth);

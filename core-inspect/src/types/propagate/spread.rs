@@ -10,11 +10,12 @@ use super::cells::{Cells, Origin, Parent};
 use super::conflicts::Conflicts;
 use super::instances::{Instances, Site};
 use super::live::Live;
-use super::members::starts_with;
+use super::members::{ends_open, starts_with};
 use super::plan::{Plan, Plans, Repeat};
 use super::roots::{RootValue, TypedRoot};
 use super::typing::{Fit, Rank, Shape, Typing, Typings, fit};
 use crate::base::{AddrRange, Avma, FastSet};
+use crate::debuginfo::model::VirtualBase;
 use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource, demangle};
 use crate::graph::resolve::{Hint, Hit};
 use crate::graph::{Bits, Resolver};
@@ -31,6 +32,12 @@ const MAX_NESTING: u32 = 8;
 
 /// Elements of an array that are looked at before it is believed, and pointers of one value.
 const LOOKS: u64 = 8;
+
+/// Bytes that allocators add to what was asked for: malloc's smallest chunk and alignment, and a header of the program's.
+const MAX_SLACK: u64 = 64;
+
+/// Virtual bases lie nearer to the objects that have them.
+const MAX_BASE: u64 = 1 << 20;
 
 /// A typed pointer into an untyped chunk is believed up to this offset: what lies before is a header.
 const MAX_HEADER: u64 = 256;
@@ -124,7 +131,7 @@ impl<'a> Spread<'a> {
             typings: Typings::default(),
             conflicts: Conflicts::default(),
             instances: Instances::default(),
-            live: Live::default(),
+            live: Live::new(sources.memory.word_size().bytes()),
             walked: Bits::new(chunks),
             outside: FastSet::default(),
             next: Vec::new(),
@@ -252,6 +259,11 @@ impl<'a> Spread<'a> {
         for repeat in &plan.repeats {
             self.repeat(repeat, at.wrapping_add(repeat.offset), owner, nesting);
         }
+        for (offset, base, plan) in &plan.virtuals {
+            if let Some(at) = self.virtual_base(at.wrapping_add(*offset), *base) {
+                self.value(plan, at, owner, nesting);
+            }
+        }
         for choice in &plan.choices {
             let at = at.wrapping_add(choice.offset);
             let tag = match choice.tag {
@@ -262,6 +274,14 @@ impl<'a> Spread<'a> {
                 self.value(case, at, owner, nesting);
             }
         }
+    }
+
+    /// Where a virtual base of the object at `at` lies, by the object's vtable.
+    fn virtual_base(&self, at: Avma, base: VirtualBase) -> Option<Avma> {
+        let vtable = self.window.word(at.0).filter(|word| *word != 0)?;
+        let distance = self.window.word(vtable.wrapping_sub(base.before))?;
+        // Bases lie behind what is derived from them, and no object is larger.
+        (1..MAX_BASE).contains(&distance).then(|| at.wrapping_add(distance))
     }
 
     fn repeat(&mut self, repeat: &Repeat, start: Avma, owner: Owner, nesting: u32) {
@@ -336,7 +356,8 @@ impl<'a> Spread<'a> {
         };
         let (shape, rank) = match fit {
             Fit::One => (Shape::Object, Rank::Edge),
-            Fit::Several if is_array() => (Shape::Array, Rank::Edge),
+            // What ends in an array of no length is followed by its elements, not by another of its kind.
+            Fit::Several if !ends_open(self.types, to) && is_array() => (Shape::Array, Rank::Edge),
             _ => (Shape::Head, Rank::Part),
         };
         Some(Typing { ty: to, shape, rank })
@@ -422,12 +443,14 @@ impl<'a> Spread<'a> {
         let (mut stale, mut buffers) = (FastSet::default(), Vec::new());
         let instance = walk.run(self.memory, at, &mut |piece| {
             match piece {
-                Piece::Block { at: block, role, payload, .. } => {
+                Piece::Block { at: block, bytes, role, payload, .. } => {
                     let payload = payload.and_then(|(offset, ty)| Some((u32::try_from(offset).ok()?, ty)));
                     let typing = Typing { ty, shape: Shape::Block(role, payload), rank: Rank::Container };
                     let id = self.block(block, typing, owner.origin(at, true), &mut stale);
-                    buffers.extend(id.filter(|_| role == Role::Buffer));
+                    self.doubt_shared(id, bytes);
+                    buffers.extend(id.filter(|_| matches!(role, Role::Buffer | Role::Buckets)));
                 }
+                Piece::InUse { at, bytes } => self.in_use(at, bytes, &stale),
                 Piece::Elements { at, ty, count, stride } => {
                     self.elements(Run { at, ty, count, stride }, (owner, through), &stale, nesting);
                 }
@@ -443,8 +466,10 @@ impl<'a> Spread<'a> {
             }
             ControlFlow::Continue(())
         });
-        if instance.trouble.is_some() {
-            self.live.doubt(&buffers);
+        match instance.trouble {
+            Some(_) => self.live.doubt(&buffers),
+            None if instance.count == 0 => self.nothing_in_use(&buffers, &stale),
+            None => {}
         }
         self.instances.add(site, walk, instance);
     }
@@ -508,10 +533,12 @@ impl<'a> Spread<'a> {
             Some(hit) if stale.contains(&hit.id) => return,
             Some(hit) if self.walked.has(hit.id.0) => {
                 let chunk = self.resolver.chunks().get(hit.id);
-                let bytes = count.saturating_mul(stride).min(chunk.usable);
+                // Slots that are told one by one have no stride worth the name.
+                let last = self.types.size(ty).unwrap_or(0).max(stride);
+                let bytes = count.saturating_sub(1).saturating_mul(stride).saturating_add(last).min(chunk.usable);
                 let is_part = bytes + self.memory.word_size().bytes() <= chunk.usable;
                 if is_part && !plan.is_empty() && self.is_buffer(hit.id) {
-                    self.live.add(hit.id, AddrRange::new(at, at.wrapping_add(bytes)));
+                    self.live.add(&chunk, AddrRange::new(at, at.wrapping_add(bytes)));
                 }
                 Owner { parent: Parent::Chunk(hit.id), start: chunk.user, fixed: None }
             }
@@ -525,6 +552,30 @@ impl<'a> Spread<'a> {
         };
         if !plan.is_empty() {
             self.repeat(&Repeat { offset: 0, stride, count, plan }, at, whose, nesting + 1);
+        }
+    }
+
+    /// A chunk that is much larger than the block in it is an arena's, which has more in it, its own links among that.
+    fn doubt_shared(&mut self, chunk: Option<ChunkId>, bytes: u64) {
+        let Some(id) = chunk else { return };
+        if self.resolver.chunks().usable(id).saturating_sub(bytes) > MAX_SLACK {
+            self.live.doubt(&[id]);
+        }
+    }
+
+    /// A part of a block is in use; a block that another container walked before is left as that one said.
+    fn in_use(&mut self, at: Avma, bytes: u64, stale: &FastSet<ChunkId>) {
+        let Some(hit) = self.resolver.resolve(at.0, &mut self.hint) else { return };
+        if self.walked.has(hit.id.0) && !stale.contains(&hit.id) {
+            let chunk = self.resolver.chunks().get(hit.id);
+            self.live.add(&chunk, AddrRange::new(at, at.wrapping_add(bytes.min(chunk.usable))));
+        }
+    }
+
+    /// Buffers of a container that has no elements hold nothing, whatever was in them before.
+    fn nothing_in_use(&mut self, buffers: &[ChunkId], stale: &FastSet<ChunkId>) {
+        for &id in buffers.iter().filter(|id| !stale.contains(id)) {
+            self.live.none(id);
         }
     }
 

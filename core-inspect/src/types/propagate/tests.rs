@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::{Avma, WordSize};
 use crate::debuginfo::made::{MadeTypes, member};
+use crate::debuginfo::model::VirtualBase;
 use crate::debuginfo::model::{Encoding, FrameTrust, Local, LocalPlace, VariablePlace};
 use crate::graph::testing::Toy;
 use crate::graph::{Reach, Standing};
@@ -87,16 +88,29 @@ impl Program {
         })
     }
 
+    /// Edges that are none, and weak ones; then how many root references are.
+    fn unheld(&self) -> [(Vec<(u32, u32)>, usize); 2] {
+        self.with(|sources, typed| {
+            let graph = self.toy.graph();
+            let unheld = unheld(typed, sources.types, sources.containers, sources.memory, &graph, sources.resolver);
+            [unheld.none, unheld.weak].map(|dropped| {
+                let edges: Vec<_> = dropped.edges().map(|(source, target)| (source.0, target.0)).collect();
+                let roots = dropped.len() - edges.len();
+                (edges, roots)
+            })
+        })
+    }
+
     /// Lost chunks by the conservative and by the typed graph.
     fn lost(&self) -> (Vec<u32>, Vec<u32>) {
         self.with(|sources, typed| {
             let graph = self.toy.graph();
             let chunks = &self.toy.heap.chunks;
-            let dropped = dropped(typed, sources.types, sources.memory, &graph, sources.resolver);
+            let unheld = unheld(typed, sources.types, sources.containers, sources.memory, &graph, sources.resolver);
             let lost = |reach: &Reach| {
                 (0..chunks.len() as u32).filter(|&id| reach.standing(ChunkId(id)) == Standing::Lost).collect()
             };
-            (lost(&Reach::compute(&graph, chunks)), lost(&Reach::without(&graph, chunks, &dropped)))
+            (lost(&Reach::compute(&graph, chunks)), lost(&Reach::without(&graph, chunks, &unheld.none)))
         })
     }
 }
@@ -276,4 +290,74 @@ fn what_contradicts_itself_keeps_what_it_holds() {
     program.data(&[user, user]);
     program.toy.point(0, 16, 1, 0);
     assert_eq!(program.lost(), (vec![], vec![]));
+}
+
+/// CPython's `dict`: `ma_keys` points to a header without pointers, behind which are a table of indices and the entries.
+#[test]
+fn what_follows_an_open_header_is_held() {
+    for open in [true, false] {
+        // A block of a multiple of the header's size, with an address far behind the header.
+        let mut program = Program::new(&[0x78, 0x18]);
+        let long = program.types.base("long", 8, Encoding::Signed);
+        let byte = program.types.base("char", 1, Encoding::Character);
+        let indices = program.types.array(byte, 0);
+        let members =
+            [("dk_refcnt", 0, long), ("dk_size", 8, long), ("dk_nentries", 16, long), ("dk_indices", 24, indices)];
+        let keys = program.types.structure("keys", 24, if open { &members } else { &members[..3] });
+        let pointer = program.types.pointer(keys);
+        program.variable("g_keys", pointer, DATA);
+        program.data(&[program.toy.user(0).0]);
+        program.toy.point(0, 0x50, 1, 0);
+        assert_eq!(program.lost(), (vec![], vec![]), "open: {open}");
+        let named = if open { "keys and more: part" } else { "array of keys: edge" };
+        assert_eq!(program.names()[0], named);
+    }
+}
+
+/// A `std::weak_ptr` as libstdc++ lays it out, and the control block of an object of its own.
+fn weak_pointer(types: &mut MadeTypes) -> DebugTypeId {
+    let int = types.base("int", 4, Encoding::Signed);
+    let long = types.base("long", 8, Encoding::Signed);
+    let counts = [("_vptr", 0, long), ("_M_use_count", 8, int), ("_M_weak_count", 12, int)];
+    let block = types.structure("std::_Sp_counted_base<2>", 16, &counts);
+    let (to_block, to_int) = (types.pointer(block), types.pointer(int));
+    let count = types.structure("std::__weak_count<2>", 8, &[("_M_pi", 0, to_block)]);
+    let pointer = types.structure("std::weak_ptr<int>", 16, &[("_M_ptr", 0, to_int), ("_M_refcount", 8, count)]);
+    types.argue(pointer, int);
+    pointer
+}
+
+#[test]
+fn a_weak_pointer_keeps_its_control_block_and_no_more() {
+    for (owners, lost) in [(1, vec![]), (0, vec![(0, 1)])] {
+        // 0: the control block, which leads to 1, the object.
+        let mut program = Program::new(&[0x18, 0x18]);
+        let pointer = weak_pointer(&mut program.types);
+        program.variable("g_weak", pointer, DATA);
+        program.data(&[program.toy.user(1).0, program.toy.user(0).0]);
+        program.toy.set(0, 8, 1 << 32 | owners).point(0, 0x10, 1, 0);
+        let [(none, none_roots), (weak, weak_roots)] = program.unheld();
+        // When the last owner is gone, what the block leads to has been freed, and may be another's.
+        assert_eq!((none, none_roots), (lost, 0), "{owners} owners");
+        assert_eq!((weak, weak_roots), (vec![], 2), "{owners} owners");
+        assert!(program.lost().0.is_empty());
+    }
+}
+
+/// `struct D : virtual V { long tag; }`, whose vtable says where the `V` is.
+#[test]
+fn virtual_bases_are_where_the_vtable_says() {
+    let mut program = Program::new(&[0x28, 0x18]);
+    let request = request(&mut program.types);
+    let long = program.types.base("long", 8, Encoding::Signed);
+    let to_request = program.types.pointer(request);
+    let base = program.types.structure("V", 8, &[("first", 0, to_request)]);
+    let derived = program.types.structure("D", 40, &[("_vptr", 0, long), ("tag", 8, long)]);
+    program.types.edit(derived).virtual_bases.push(VirtualBase { ty: base, before: 24 });
+    let pointer = program.types.pointer(derived);
+    program.variable("g_object", pointer, DATA);
+    // The vtable's address point is its fourth word.
+    program.data(&[program.toy.user(0).0, 0x18, 0, 0, 0]);
+    program.toy.set(0, 0, DATA + 0x20).point(0, 0x18, 1, 0);
+    assert_eq!(program.names(), ["D: edge", "request: edge"]);
 }

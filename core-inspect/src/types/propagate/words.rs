@@ -6,11 +6,13 @@
 //! member. Arrays of `unsigned char`, `std::byte` and `u8` are storage, in which there may be anything (`make_shared` has
 //! its object in one), and so are those of `char` that are as long and aligned as storage is; shorter ones, such as the
 //! short form of a string, are text. Plain integers do not count even when they are as wide as a pointer: a program that
-//! hides pointers in `long` gets a typed answer that says lost, beside the conservative one that says held.
+//! hides pointers in `long` gets a typed answer that says lost, beside the conservative one that says held. The words of
+//! a weak pointer keep a control block and nothing that is behind it.
 
-use crate::base::FastMap;
+use crate::base::{FastMap, WordSize};
 use crate::debuginfo::model::{Member, Record};
 use crate::debuginfo::{DebugKind, DebugTypeId, TypeSource};
+use crate::types::containers::{Containers, Hold};
 use std::sync::Arc;
 
 /// Types of more words are taken as if each were a pointer.
@@ -30,49 +32,72 @@ enum Word {
     Unknown,
     /// All of it or a part is a number or text.
     Number,
+    /// It belongs to a weak pointer.
+    Weak,
     /// It may be a pointer.
     Pointer,
 }
 
+/// How a word holds what it refers to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Strength {
+    /// It is no pointer.
+    None,
+    /// Its chunk stays, but nothing that is held through it.
+    Weak,
+    /// As pointers do.
+    Strong,
+}
+
 /// The words of a value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Words {
-    /// For each word whether it may be a pointer.
-    may_point: Vec<bool>,
+    words: Vec<Strength>,
 }
 
 impl Words {
-    /// Whether word number `index` may be a pointer; past the end, nothing is known.
-    pub(super) fn may_point(&self, index: usize) -> bool {
-        self.may_point.get(index).copied().unwrap_or(true)
+    /// How word number `index` holds; past the end, nothing is known.
+    pub(super) fn strength(&self, index: usize) -> Strength {
+        self.words.get(index).copied().unwrap_or(Strength::Strong)
     }
 
-    /// Whether no word is known to be anything but a pointer.
+    /// Whether each word may be a pointer that holds.
     pub(super) fn is_all(&self) -> bool {
-        self.may_point.iter().all(|may| *may)
+        self.words.iter().all(|word| *word == Strength::Strong)
     }
 
     /// Whether no word is a pointer.
     pub(super) fn is_none(&self) -> bool {
-        !self.may_point.iter().any(|may| *may)
+        self.words.iter().all(|word| *word == Strength::None)
     }
 }
 
 /// The words of the types that were met.
 pub(super) struct WordMaps<'a> {
     types: &'a dyn TypeSource,
+    containers: &'a Containers,
+    size: WordSize,
     word: u64,
     made: FastMap<DebugTypeId, Arc<Words>>,
+    /// Whether a type is a weak pointer, of those that were met.
+    weak: FastMap<DebugTypeId, bool>,
 }
 
 impl<'a> WordMaps<'a> {
-    pub(super) fn new(types: &'a dyn TypeSource, word: u64) -> Self {
-        Self { types, word, made: FastMap::default() }
+    pub(super) fn new(types: &'a dyn TypeSource, containers: &'a Containers, size: WordSize) -> Self {
+        let (made, weak) = (FastMap::default(), FastMap::default());
+        Self { types, containers, size, word: size.bytes(), made, weak }
     }
 
     /// Bytes of a word.
     pub(super) fn word_bytes(&self) -> u64 {
         self.word
+    }
+
+    fn is_weak(&mut self, bare: DebugTypeId) -> bool {
+        let (types, containers, size) = (self.types, self.containers, self.size);
+        let find = || containers.compile(types, size, bare).is_ok_and(|walk| walk.hold() == Hold::Weak);
+        *self.weak.entry(bare).or_insert_with(find)
     }
 
     /// The whole words of a type.
@@ -81,29 +106,34 @@ impl<'a> WordMaps<'a> {
             return Arc::clone(made);
         }
         let words = self.types.size(ty).unwrap_or(0) / self.word;
-        let made = Arc::new(if words <= MAX_WORDS { self.compile(ty, words) } else { Words { may_point: Vec::new() } });
+        let made = Arc::new(if words <= MAX_WORDS { self.compile(ty, words) } else { Words { words: Vec::new() } });
         self.made.insert(ty, Arc::clone(&made));
         made
     }
 
-    fn compile(&self, ty: DebugTypeId, words: u64) -> Words {
+    fn compile(&mut self, ty: DebugTypeId, words: u64) -> Words {
         let mut filling = Filling { maps: self, words: vec![Word::Unknown; words as usize], steps: MAX_WORDS * 8 };
         filling.value(ty, 0, 0);
         if filling.steps == 0 {
-            return Words { may_point: Vec::new() };
+            return Words { words: Vec::new() };
         }
-        Words { may_point: filling.words.into_iter().map(|word| word != Word::Number).collect() }
+        let strength = |word| match word {
+            Word::Number => Strength::None,
+            Word::Weak => Strength::Weak,
+            Word::Unknown | Word::Pointer => Strength::Strong,
+        };
+        Words { words: filling.words.into_iter().map(strength).collect() }
     }
 }
 
-struct Filling<'a> {
-    maps: &'a WordMaps<'a>,
+struct Filling<'f, 'a> {
+    maps: &'f mut WordMaps<'a>,
     words: Vec<Word>,
     /// Members that may still be looked at: a bound against types that are made to cost.
     steps: u64,
 }
 
-impl Filling<'_> {
+impl Filling<'_, '_> {
     fn value(&mut self, ty: DebugTypeId, at: u64, depth: u32) {
         let types = self.maps.types;
         if self.steps == 0 || depth > MAX_DEPTH {
@@ -118,9 +148,12 @@ impl Filling<'_> {
         match &types.get(bare).kind {
             DebugKind::Pointer { .. } => self.pointer(at),
             DebugKind::Base(_) | DebugKind::Enumeration | DebugKind::MemberPointer => {
-                self.fill(at, types.size(bare).unwrap_or(0));
+                self.fill(at, types.size(bare).unwrap_or(0), Word::Number);
             }
             DebugKind::Array { element, count: Some(count) } => self.array(*element, *count, at, depth),
+            DebugKind::Record(_) if self.maps.is_weak(bare) => {
+                self.fill(at, types.size(bare).unwrap_or(0), Word::Weak);
+            }
             DebugKind::Record(record) => self.record(record, at, depth),
             _ => {}
         }
@@ -130,10 +163,12 @@ impl Filling<'_> {
         let types = self.maps.types;
         let Some(stride) = types.size(element).filter(|stride| *stride > 0) else { return };
         if is_storage(types, element, count) && at.is_multiple_of(self.maps.word) {
-            return;
+            // Beside text in a union, the text says nothing.
+            let words = count / self.maps.word;
+            return (0..words).for_each(|index| self.pointer(at.saturating_add(index * self.maps.word)));
         }
         if matches!(types.get(types.bare(element)).kind, DebugKind::Base(_)) && !is_pointer_integer(types, element) {
-            return self.fill(at, count.saturating_mul(stride));
+            return self.fill(at, count.saturating_mul(stride), Word::Number);
         }
         let end = self.words.len() as u64 * self.maps.word;
         let places = (0..count).map_while(|index| index.checked_mul(stride)?.checked_add(at));
@@ -155,7 +190,7 @@ impl Filling<'_> {
     fn member(&mut self, member: &Member, at: u64, depth: u32) {
         let Some(at) = at.checked_add(member.offset) else { return };
         if member.is_bits {
-            self.fill(at, self.maps.types.size(member.ty).unwrap_or(0));
+            self.fill(at, self.maps.types.size(member.ty).unwrap_or(0), Word::Number);
         } else {
             self.value(member.ty, at, depth + 1);
         }
@@ -170,11 +205,11 @@ impl Filling<'_> {
         }
     }
 
-    fn fill(&mut self, at: u64, len: u64) {
+    fn fill(&mut self, at: u64, len: u64, with: Word) {
         let size = self.maps.word;
         let end = at.saturating_add(len).div_ceil(size).min(self.words.len() as u64);
         for word in self.words.get_mut((at / size) as usize..end as usize).unwrap_or_default() {
-            *word = (*word).max(Word::Number);
+            *word = (*word).max(with);
         }
     }
 }
@@ -209,8 +244,13 @@ mod tests {
     use crate::debuginfo::model::Encoding;
 
     fn map(types: &MadeTypes, ty: DebugTypeId) -> String {
-        let words = WordMaps::new(types, 8).of(ty);
-        words.may_point.iter().map(|may| if *may { 'p' } else { '.' }).collect()
+        let words = WordMaps::new(types, &Containers::shipped(), WordSize::W8).of(ty);
+        let letter = |word: &Strength| match word {
+            Strength::None => '.',
+            Strength::Weak => 'w',
+            Strength::Strong => 'p',
+        };
+        words.words.iter().map(letter).collect()
     }
 
     #[test]
@@ -241,6 +281,14 @@ mod tests {
         types.edit(union).is_union = true;
         let record = types.structure("R", 16, &[("u", 0, union), ("n", 8, long)]);
         assert_eq!(map(&types, record), "p.");
+        // Boost's string: the short form's text over room for the long form's pointer.
+        let char = types.base("char", 1, Encoding::Character);
+        let byte = types.base("unsigned char", 1, Encoding::Character);
+        let (text, room) = (types.array(char, 23), types.array(byte, 24));
+        let short = types.structure("S", 24, &[("length", 0, char), ("text", 1, text)]);
+        let string = types.structure("T", 24, &[("short", 0, short), ("room", 0, room)]);
+        types.edit(string).is_union = true;
+        assert_eq!((map(&types, short), map(&types, string)), ("...".to_owned(), "ppp".to_owned()));
     }
 
     #[test]
