@@ -1,11 +1,14 @@
 """Tracking of allocations: the book by hand, and leak-track in gdb on a process with four shapes of growth."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
-from conftest import ROOT, start_gdb, asked
+from conftest import ROOT, asked, start_gdb, wait_for
 
 from core_inspect.commands.track import COMMANDS
 from core_inspect.track.book import Book, Event
@@ -186,6 +189,49 @@ def test_threads_are_followed_until_the_process_ends(server, gdb, tmp_path):
     assert found["allocations"] > 800
     assert any("append" in frame for row in found["stacks"] for frame in row["frames"])
     assert asked[4] == "allocations are not followed: leak-on begins it"
+
+
+def test_ctrl_c_ends_the_tracking_with_a_report(growth, tmp_path):
+    ready = tmp_path / "ready"
+    begin = [f"file {growth}", "tbreak turnPool", f"run 100000 > {tmp_path}/out"]
+    mark = f"python open('{ready}', 'w').close()"
+    process = start_gdb(*begin, mark, "leak-track malloc --for 600s --slice 100ms --no-holders", "leak-status", "bt 1", "kill")
+    wait_for(ready.exists)
+    time.sleep(2)
+    os.kill(process.pid, signal.SIGINT)
+    answers = asked(process)
+    assert "stack 1: " in answers[4] and "the code is as it was" in answers[4]
+    assert answers[5] == "allocations are not followed: leak-on begins it"
+    assert answers[6].startswith("#0 ")
+
+
+def test_a_process_that_was_attached_to_goes_on(growth, gdb, tmp_path):
+    process = subprocess.Popen([growth, "60"], cwd=tmp_path)
+    try:
+        asked = gdb(f"attach {process.pid}", "leak-track malloc --for 1s --slice 50ms --no-holders", "leak-on", "detach")
+        assert "the code is as it was" in asked[1]
+        # It was stopped with breakpoints in, let go, and has met where they were.
+        time.sleep(1)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_breakpoints_do_not_stay_for_the_next_process(growth, gdb, tmp_path):
+    """They are addresses: in another process anything may be there."""
+    processes = [subprocess.Popen([growth, "60"], cwd=tmp_path) for _ in range(2)]
+    try:
+        first, second = (f"attach {process.pid}" for process in processes)
+        asked = gdb(first, "leak-on", "maint info breakpoints", "detach", second, "maint info breakpoints", "leak-off --no-holders")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    ours = re.compile(r"^-\d+ +breakpoint +keep y ", re.MULTILINE)
+    assert len(ours.findall(asked[2])) >= 9
+    assert ours.findall(asked[5]) == []
+    assert "whether the code is as it was could not be looked at" in asked[6]
 
 
 def test_before_the_libraries_are_there_nothing_can_be_followed(growth, gdb):

@@ -70,8 +70,7 @@ class _Entry(gdb.Breakpoint):
         self._tracker, self._name, self._function = tracker, name, function
 
     def stop(self):
-        self._tracker.entered(self._function)
-        return False
+        return self._tracker.guarded(self._tracker.entered, self._function)
 
 
 class _Return(gdb.Breakpoint):
@@ -83,8 +82,7 @@ class _Return(gdb.Breakpoint):
         self._tracker = tracker
 
     def stop(self):
-        self._tracker.returned()
-        return False
+        return self._tracker.guarded(self._tracker.returned)
 
 
 class _Call:
@@ -123,11 +121,29 @@ class Tracker:
         self._bytes = {address: self._byte(address) for address in self._names}
         gdb.events.cont.connect(self._goes)
         gdb.events.stop.connect(self._stops)
+        for event in self._signs_of_another():
+            event.connect(self._leave_if_gone)
         self._entries = [_Entry(self, at, name, known[name]) for at, name in self._names.items()]
 
     def names(self):
         """What is followed."""
         return [f"{name} at {address:#x}" for address, name in self._names.items()]
+
+    @staticmethod
+    def _signs_of_another():
+        # gdb has no event of a detach; one of these comes before another process runs.
+        return gdb.events.exited, gdb.events.new_objfile, gdb.events.before_prompt
+
+    def _leave_if_gone(self, _=None):
+        """Breakpoints are addresses of this process: in another one they would hit anything."""
+        inferior = gdb.selected_inferior()
+        if (inferior.num, inferior.pid) != self.process:
+            self._take_out()
+
+    def _take_out(self):
+        for breakpoint_ in [*self._entries, *self._returns.values()]:
+            if breakpoint_.is_valid():
+                breakpoint_.delete()
 
     # The clock runs while the process does.
 
@@ -143,6 +159,16 @@ class Tracker:
         self._ran, self._since = self.now(), None
 
     # Stops.
+
+    def guarded(self, handler, *arguments):
+        """Whether the process must stay stopped: Ctrl-C may come while it is stopped here, and is for the user."""
+        try:
+            handler(*arguments)
+        except KeyboardInterrupt:
+            return True
+        except gdb.error:
+            self.lost += 1
+        return False
 
     def entered(self, function):
         """A thread is at the first instruction of a function."""
@@ -219,10 +245,11 @@ class Tracker:
         not be looked at."""
         gdb.events.cont.disconnect(self._goes)
         gdb.events.stop.disconnect(self._stops)
-        for breakpoint_ in [*self._entries, *self._returns.values()]:
-            if breakpoint_.is_valid():
-                breakpoint_.delete()
-        if gdb.selected_inferior().pid == 0:
+        for event in self._signs_of_another():
+            event.disconnect(self._leave_if_gone)
+        self._take_out()
+        inferior = gdb.selected_inferior()
+        if (inferior.num, inferior.pid) != self.process:
             return None
         now = [(self._byte(address), before) for address, before in self._bytes.items()]
         if any(byte is None or before is None for byte, before in now):
