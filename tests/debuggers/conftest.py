@@ -3,6 +3,7 @@
 Run by `cargo test -p core-inspect-gdb-plugin` (main.rs), which says what was built.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -107,8 +108,14 @@ def environment(**more):
 
 def tool(*words):
     """What the command line says: standard output."""
+    return _tool(tuple(map(str, words)))
+
+
+@functools.lru_cache(maxsize=None)
+def _tool(words):
+    # gdb, LLDB and Python are held against the same answers.
     program = os.environ.get("CORE_INSPECT") or shutil.which("core-inspect")
-    return subprocess.run([program, *map(str, words)], check=True, capture_output=True, text=True, env=CLEAN).stdout
+    return subprocess.run([program, *words], check=True, capture_output=True, text=True, env=CLEAN).stdout
 
 
 class Asked:
