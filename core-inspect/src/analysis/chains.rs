@@ -164,7 +164,10 @@ struct Lists<'a> {
 
 impl Lists<'_> {
     fn find(&self, next: &mut [u32]) -> Vec<Chain> {
-        next.par_chunks_mut(RUN).enumerate().for_each(|(run, cells)| self.successors(run, cells));
+        let linked = next.par_chunks_mut(RUN).enumerate().map(|(run, cells)| self.successors(run, cells)).sum::<u32>();
+        if linked < SHORTEST {
+            return Vec::new();
+        }
         self.count_predecessors(next);
         next.par_chunks_mut(RUN).enumerate().for_each(|(run, cells)| {
             for (cell, id) in cells.iter_mut().zip((run * RUN) as u32..) {
@@ -195,8 +198,9 @@ impl Lists<'_> {
         found
     }
 
-    fn successors(&self, run: usize, cells: &mut [u32]) {
-        let mut words = self.view.words();
+    /// Fills in where each chunk of a run leads to; how many lead anywhere.
+    fn successors(&self, run: usize, cells: &mut [u32]) -> u32 {
+        let (mut words, mut linked) = (self.view.words(), 0);
         let first = (run * RUN) as u32;
         let link = self.links.link;
         let end = link.offset + self.view.word_bytes();
@@ -214,7 +218,9 @@ impl Lists<'_> {
                 wanted(chunk.id).then(|| words.follow(chunk.user.wrapping_add(link.offset), link.delta)).flatten();
             let target = target.filter(|&target| target != chunk.id && !self.claimed.has(target.0));
             *cell = target.map_or(NONE, |target| target.0);
+            linked += u32::from(target.is_some());
         }
+        linked
     }
 
     /// Counts who leads to each node. One thread with plain stores: its cache misses overlap, those of locked

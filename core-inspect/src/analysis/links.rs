@@ -126,13 +126,11 @@ fn linked_counts(view: &View<'_>, classes: &Classes) -> Vec<u32> {
 /// About [`SAMPLES`] chunks of each class, scattered: programs allocate in patterns, and every n-th chunk may be of one
 /// kind.
 fn choose(view: &View<'_>, classes: &Classes, counts: &[u32]) -> Vec<ChunkId> {
+    // Scattered ids have 24 bits; those below the limit are chosen.
+    let limit = |&count: &u32| (1u32 << 24) / count.div_ceil(SAMPLES).max(1);
+    let limits: Vec<u32> = counts.iter().map(limit).collect();
     let linked = view.graph.edges.rows().filter(|(_, row)| !row.is_empty()).map(|(id, _)| id);
-    linked
-        .filter(|&id| {
-            let stride = counts[usize::from(classes.of(id))].div_ceil(SAMPLES).max(1);
-            (id.0.wrapping_mul(0x9e37_79b1) >> 8).is_multiple_of(stride)
-        })
-        .collect()
+    linked.filter(|&id| id.0.wrapping_mul(0x9e37_79b1) >> 8 < limits[usize::from(classes.of(id))]).collect()
 }
 
 fn probe(

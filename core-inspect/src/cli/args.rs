@@ -204,7 +204,8 @@ pub struct FilterArgs {
     /// Those that the program has, or that the allocator holds
     #[arg(long, value_name = "used|free")]
     pub state: Option<String>,
-    /// Those in arena, mmapped, tcache, fastbin, unsorted, smallbin, largebin, unlisted or top
+    /// Those in arena, mmapped, tcache, fastbin, unsorted, smallbin, largebin, unlisted or top (glibc); slab, extent,
+    /// slab-free, dirty, muzzy or retained (jemalloc); span, central, transfer, page-heap or returned (tcmalloc)
     #[arg(long, value_name = "PLACE")]
     pub place: Option<String>,
     /// Those of arena N, of the main arena, or with a mapping of their own

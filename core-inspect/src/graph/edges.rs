@@ -110,6 +110,20 @@ impl Edges {
         self.blocks.par_iter().enumerate().map(one).collect()
     }
 
+    /// `(target, source)` of each edge whose target is wanted, in the order of the sources. Edges are looked at without
+    /// their rows, as few are wanted.
+    pub(super) fn sources_where(&self, is_wanted: impl Fn(ChunkId) -> bool + Sync) -> Vec<(ChunkId, ChunkId)> {
+        let one = |(index, block): (usize, &Block)| -> Vec<(ChunkId, ChunkId)> {
+            let hits = block.targets.iter().zip(0u32..).filter(|(target, _)| is_wanted(target.id()));
+            let pair = |(target, at): (&Target, u32)| {
+                let row = block.first.partition_point(|&first| first <= at) - 1;
+                (target.id(), ChunkId((index * BLOCK + row) as u32))
+            };
+            hits.map(pair).collect()
+        };
+        self.blocks.par_iter().enumerate().flat_map_iter(one).collect()
+    }
+
     /// How many edges.
     pub fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.targets.len()).sum()

@@ -217,15 +217,7 @@ impl Graph {
         }
         let is_wanted =
             |id: ChunkId| wanted.get(id.index() / 64).is_some_and(|bits| bits >> (id.index() % 64) & 1 == 1);
-        let mut found: Vec<(ChunkId, ChunkId)> = self
-            .edges
-            .par_rows(|source, row, found: &mut Vec<_>| {
-                let hits = row.iter().map(|target| target.id()).filter(|&id| is_wanted(id));
-                found.extend(hits.map(|id| (id, source)));
-            })
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut found = self.edges.sources_where(is_wanted);
         found.par_sort_unstable();
         found
     }

@@ -42,6 +42,12 @@ pub enum Place {
     Arena,
     /// Used, in a mapping of its own.
     Mmapped,
+    /// Used, a region of a slab (jemalloc's small size classes).
+    Slab,
+    /// Used, an extent of its own (jemalloc's large size classes).
+    Extent,
+    /// Used, an object of a span or a whole span (tcmalloc).
+    Span,
     /// Free, in a thread's cache.
     Tcache,
     /// Free, in a fastbin.
@@ -56,17 +62,38 @@ pub enum Place {
     Unlisted,
     /// The unused end of an arena.
     Top,
+    /// Free, a region of a slab that is in no cache (jemalloc).
+    SlabFree,
+    /// Free, on the list of its size class that all threads share (tcmalloc).
+    Central,
+    /// Free, in a batch between thread caches and the central list (tcmalloc).
+    Transfer,
+    /// Free pages that the allocator holds with their contents (tcmalloc's `normal`).
+    PageHeap,
+    /// Free pages given back to the system, their addresses kept (tcmalloc).
+    Returned,
+    /// Free pages that may hold old contents (jemalloc).
+    Dirty,
+    /// Free pages that the system may take when it wants to (jemalloc, `MADV_FREE`).
+    Muzzy,
+    /// Free addresses without pages (jemalloc).
+    Retained,
     /// A header that only stops the allocator from merging.
     Fencepost,
+    /// What no chunk can use between two: the end of a slab, the shift of a large allocation in its first page.
+    Padding,
     /// A stretch that could not be walked.
     Unwalked,
 }
 
 impl Place {
     /// All places, in the order of their values.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 23] = [
         Self::Arena,
         Self::Mmapped,
+        Self::Slab,
+        Self::Extent,
+        Self::Span,
         Self::Tcache,
         Self::Fastbin,
         Self::Unsorted,
@@ -74,7 +101,16 @@ impl Place {
         Self::Largebin,
         Self::Unlisted,
         Self::Top,
+        Self::SlabFree,
+        Self::Central,
+        Self::Transfer,
+        Self::PageHeap,
+        Self::Returned,
+        Self::Dirty,
+        Self::Muzzy,
+        Self::Retained,
         Self::Fencepost,
+        Self::Padding,
         Self::Unwalked,
     ];
 
@@ -83,6 +119,9 @@ impl Place {
         match self {
             Self::Arena => "arena",
             Self::Mmapped => "mmapped",
+            Self::Slab => "slab",
+            Self::Extent => "extent",
+            Self::Span => "span",
             Self::Tcache => "tcache",
             Self::Fastbin => "fastbin",
             Self::Unsorted => "unsorted",
@@ -90,7 +129,16 @@ impl Place {
             Self::Largebin => "largebin",
             Self::Unlisted => "unlisted",
             Self::Top => "top",
+            Self::SlabFree => "slab-free",
+            Self::Central => "central",
+            Self::Transfer => "transfer",
+            Self::PageHeap => "page-heap",
+            Self::Returned => "returned",
+            Self::Dirty => "dirty",
+            Self::Muzzy => "muzzy",
+            Self::Retained => "retained",
             Self::Fencepost => "fencepost",
+            Self::Padding => "padding",
             Self::Unwalked => "unwalked",
         }
     }
@@ -98,8 +146,8 @@ impl Place {
     /// Whether the program has a chunk of this place.
     pub fn state(self) -> State {
         match self {
-            Self::Arena | Self::Mmapped => State::Used,
-            Self::Fencepost | Self::Unwalked => State::Neither,
+            Self::Arena | Self::Mmapped | Self::Slab | Self::Extent | Self::Span => State::Used,
+            Self::Fencepost | Self::Padding | Self::Unwalked => State::Neither,
             _ => State::Free,
         }
     }
@@ -247,7 +295,7 @@ impl ChunkTable {
     #[inline]
     pub fn is_used(&self, id: ChunkId) -> bool {
         // The places of used chunks come first.
-        self.places[id.index()] <= Place::Mmapped as u8
+        self.places[id.index()] <= Place::Span as u8
     }
 
     /// The chunks at `place`, in address order.

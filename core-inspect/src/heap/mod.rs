@@ -9,6 +9,7 @@ pub use chunk_table::{ArenaId, Chunk, ChunkId, ChunkTable, Place, State};
 use crate::base::{AddrRange, Avma, Evidence, Problem, ProblemKind, Severity};
 use crate::image::memory::MemoryReader;
 use crate::process::Process;
+use chunk_table::RawRegion;
 
 /// A self-check of the walk against figures that the target keeps itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,26 +115,92 @@ pub struct Heap {
     pub problems: Vec<Problem>,
 }
 
+/// What a walker reads.
+#[derive(Clone, Copy)]
+pub(in crate::heap) struct Target<'a> {
+    pub process: &'a Process,
+    pub memory: &'a dyn MemoryReader,
+}
+
+/// Where a walker works, beside the others.
+pub(in crate::heap) struct Ground<'a> {
+    /// Chunk starts of the whole table are multiples of `1 << shift` bytes.
+    pub shift: u32,
+    /// The first of its arena ids.
+    pub first_arena: u32,
+    /// Memory that walkers before it have: chunks and bookkeeping.
+    pub claimed: &'a [AddrRange],
+}
+
+/// What the first pass of a walker leaves.
+#[derive(Default)]
+pub(in crate::heap) struct Carved {
+    /// Adjacent chunks; places that only lists tell may still change in the second pass.
+    pub regions: Vec<RawRegion>,
+    /// Bookkeeping outside chunks.
+    pub metadata: Vec<MetadataRange>,
+}
+
+/// What a walker says at the end.
+#[derive(Default)]
+pub(in crate::heap) struct Findings {
+    pub allocators: Vec<AllocatorInfo>,
+    pub problems: Vec<Problem>,
+    pub internal: Vec<InternalBlock>,
+}
+
+/// All copies of one kind of allocator, found: how their memory becomes chunks, in two passes over one table.
+pub(in crate::heap) trait HeapWalker {
+    /// User addresses are multiples of `1 << shift` bytes.
+    fn shift(&self) -> u32;
+    /// How many arena ids it needs.
+    fn arenas(&self) -> u32;
+    /// Lists its chunks.
+    fn carve(&mut self, target: Target<'_>, ground: &Ground<'_>) -> Carved;
+    /// Takes back what only looks used (caches, lists), with all chunks in one table, and checks itself.
+    fn settle(self: Box<Self>, target: Target<'_>, table: &mut ChunkTable) -> Findings;
+}
+
 /// Walks every allocator of the process that can be walked. `known` is what symbols and debug information say.
 pub fn walk(process: &Process, memory: &dyn MemoryReader, known: &[ptmalloc::Known]) -> Heap {
-    let instances = ptmalloc::locate(process, memory, known);
-    let mut walk = ptmalloc::walk(process, memory, &instances);
-    let regions = std::mem::take(&mut walk.regions);
-    let (mut chunks, overlaps) = ChunkTable::build(regions, ptmalloc::shift(&instances, memory.word_size()));
-    let mut internal = walk.places(process, memory, &instances, &mut chunks);
-    internal.sort_unstable_by_key(|block| block.chunk);
+    let target = Target { process, memory };
+    // Those whose structures say exactly what is theirs come first; glibc looks for mmapped chunks in what is left.
+    let mut walkers: Vec<Box<dyn HeapWalker>> = vec![Box::new(ptmalloc::Copies::locate(target, known))];
+    let shift = walkers.iter().map(|walker| walker.shift()).min().unwrap_or(0);
+    let (mut first_arena, mut claimed) = (0, Vec::new());
+    let (mut regions, mut metadata) = (Vec::new(), Vec::new());
+    for walker in &mut walkers {
+        let carved = walker.carve(target, &Ground { shift, first_arena, claimed: &claimed });
+        first_arena += walker.arenas();
+        claimed.extend(carved.regions.iter().map(RawRegion::range));
+        claimed.extend(carved.metadata.iter().map(|part| part.0));
+        regions.extend(carved.regions);
+        metadata.extend(carved.metadata);
+    }
+    metadata.sort_unstable();
+    let (mut chunks, overlaps) = ChunkTable::build(regions, shift);
     let overlaps = overlaps.iter().map(|overlap| {
         Problem::new(Severity::Error, ProblemKind::Corruption, overlap.to_string()).at(overlap.second.start)
     });
-    let mut problems = walk.problems;
-    problems.extend(overlaps);
-    walk.metadata.sort_unstable();
-    Heap {
-        chunks,
-        allocators: walk.allocators,
-        named: named::recognise(process, memory),
-        metadata: walk.metadata,
-        internal,
-        problems,
+    let mut all = Findings::default();
+    for walker in walkers {
+        let findings = walker.settle(target, &mut chunks);
+        all.allocators.extend(findings.allocators);
+        all.problems.extend(findings.problems);
+        all.internal.extend(findings.internal);
     }
+    all.problems.extend(overlaps);
+    all.internal.sort_unstable_by_key(|block| block.chunk);
+    let named = named_only(named::recognise(process, memory), &all.allocators);
+    Heap { chunks, allocators: all.allocators, named, metadata, internal: all.internal, problems: all.problems }
+}
+
+/// Those of `named` that were not walked: each walked copy takes one of its name away.
+fn named_only(mut named: Vec<NamedAllocator>, walked: &[AllocatorInfo]) -> Vec<NamedAllocator> {
+    for info in walked {
+        if let Some(index) = named.iter().position(|other| other.name == info.name) {
+            named.remove(index);
+        }
+    }
+    named
 }

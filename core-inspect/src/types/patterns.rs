@@ -21,6 +21,12 @@ pub(super) struct Subject<'b> {
 }
 
 impl Subject<'_> {
+    /// How many words there are. A division by a constant, not by `word`: this is asked for every chunk.
+    #[inline]
+    pub(super) fn words(&self) -> usize {
+        if self.word == 4 { self.bytes.len() / 4 } else { self.bytes.len() / 8 }
+    }
+
     /// The word number `index`.
     #[inline]
     pub(super) fn at(&self, index: usize) -> Option<u64> {
@@ -221,16 +227,13 @@ pub(super) fn is_chained(subject: &Subject<'_>, there: &Window<'_>, chunks: &Chu
     let Some(next) = subject.at(0).filter(|&next| is_pointer(next, subject.word) && next != subject.user) else {
         return false;
     };
-    if same_size_chunk(next, subject.usable, chunks).is_none() {
+    // Its word is looked at before the table is: the caller has just read beside it.
+    let Some(after) = there.word(next).filter(|&after| after == 0 || is_pointer(after, subject.word) && after != next)
+    else {
         return false;
-    }
-    match there.word(next) {
-        Some(0) => true,
-        Some(after) => {
-            is_pointer(after, subject.word) && after != next && same_size_chunk(after, subject.usable, chunks).is_some()
-        }
-        None => false,
-    }
+    };
+    let is_alike = |at| same_size_chunk(at, subject.usable, chunks).is_some();
+    is_alike(next) && (after == 0 || is_alike(after))
 }
 
 /// The used chunk of `usable` bytes that starts at `at`.
@@ -256,20 +259,20 @@ fn is_pointer(at: u64, word: usize) -> bool {
 ///
 /// False positive: a struct of many pointers; the caller asks small ones for elements of one type.
 pub(super) fn is_pointer_array(subject: &Subject<'_>, chunks: &ChunkTable) -> bool {
-    if subject.bytes.len() / subject.word < ARRAY_WORDS {
+    if subject.words() < ARRAY_WORDS {
         return false;
     }
-    let (mut filled, mut missed) = (0, 0);
-    for word in samples_of(subject) {
-        if word != 0 {
-            filled += 1;
-            missed += usize::from(element_at(word, subject.word, chunks).is_none());
-        }
-        if missed * 4 > ARRAY_SAMPLES {
-            return false;
-        }
+    // What is no address of the heap at all is told without looking chunks up.
+    let (mut filled, mut hopeful) = (0, 0);
+    for word in samples_of(subject).filter(|&word| word != 0) {
+        filled += 1;
+        hopeful += usize::from(may_be_element(word, subject.word, chunks));
     }
-    filled >= 6 && missed * 4 <= filled
+    if filled < 6 || (filled - hopeful) * 4 > filled {
+        return false;
+    }
+    let hits = samples_of(subject).filter(|&word| element_at(word, subject.word, chunks).is_some()).count();
+    (filled - hits) * 4 <= filled
 }
 
 /// Whether the chunk starts with `std::string`s of libstdc++ in a row, the body of a vector of them: `{pointer, length,
@@ -277,8 +280,10 @@ pub(super) fn is_pointer_array(subject: &Subject<'_>, chunks: &ChunkTable) -> bo
 ///
 /// False positive: a struct whose first two members are strings.
 pub(super) fn is_strings(subject: &Subject<'_>, chunks: &ChunkTable) -> bool {
-    let words = 2 + 16 / subject.word;
-    let size = (words * subject.word) as u64;
+    let (words, size) = if subject.word == 4 { (6, 24) } else { (4, 32) };
+    if subject.bytes.len() < 2 * size as usize {
+        return false;
+    }
     let is_string = |index: u64| {
         let (Some(text), Some(len)) = (subject.at(index as usize * words), subject.at(index as usize * words + 1))
         else {
@@ -287,28 +292,35 @@ pub(super) fn is_strings(subject: &Subject<'_>, chunks: &ChunkTable) -> bool {
         if text == subject.user + index * size + 2 * subject.word as u64 {
             return len < 16;
         }
-        len >= 16 && used_chunk_at(text, chunks).is_some_and(|id| chunks.usable(ChunkId(id)) > len)
+        (16..chunks.span().len()).contains(&len)
+            && used_chunk_at(text, chunks).is_some_and(|id| chunks.usable(ChunkId(id)) > len)
     };
-    let count = subject.bytes.len() as u64 / size;
-    count >= 2 && (0..(count / 2).clamp(2, 4)).all(is_string)
+    (0..2).all(is_string) && (2..(subject.bytes.len() as u64 / size / 2).min(4)).all(is_string)
 }
 
 /// The used chunk into which an element points: at its start, or at a base class or a payload inside.
 pub(super) fn element_at(at: u64, word: usize, chunks: &ChunkTable) -> Option<u32> {
-    if !at.is_multiple_of(word as u64) || !chunks.span().contains(Avma(at)) {
-        return None;
-    }
-    chunks.containing(Avma(at)).filter(|&id| chunks.is_used(id)).map(|id| id.0)
+    let id = may_be_element(at, word, chunks).then(|| chunks.containing(Avma(at)))?;
+    id.filter(|&id| chunks.is_used(id)).map(|id| id.0)
+}
+
+fn may_be_element(at: u64, word: usize, chunks: &ChunkTable) -> bool {
+    at.is_multiple_of(word as u64) && chunks.span().contains(Avma(at))
 }
 
 /// Up to [`ARRAY_SAMPLES`] words, spread unevenly (structs in a row have even steps of their own) over the chunk's first half (its first [`ARRAY_WORDS`] at least); used again
 /// when the elements' type is asked for.
 pub(super) fn samples_of<'s>(subject: &'s Subject<'_>) -> impl Iterator<Item = u64> + 's {
-    let words = subject.bytes.len() / subject.word;
+    let (samples, step) = sampling(subject);
+    let place = move |index: usize| if step == 1 { index } else { index * step + index * 7 % step };
+    (0..samples).filter_map(move |index| subject.at(place(index)))
+}
+
+/// How many samples, and how many words there are for each.
+fn sampling(subject: &Subject<'_>) -> (usize, usize) {
+    let words = subject.words();
     let words = (words / 2).max(ARRAY_WORDS).min(words);
-    let samples = words.min(ARRAY_SAMPLES);
-    let step = words / samples.max(1);
-    (0..samples).filter_map(move |index| subject.at(index * step + index * 7 % step))
+    (words.min(ARRAY_SAMPLES), (words / ARRAY_SAMPLES).max(1))
 }
 
 /// Whether all bytes are zero; in big chunks, all that are looked at.

@@ -334,8 +334,13 @@ struct Classifier<'v> {
     here: Window<'v>,
     there: Window<'v>,
     ids: FastMap<Key, u32>,
+    /// Numbers of small size clusters, what most chunks are, by words; [`TypeId::NONE`] until there is one.
+    small: [u32; SMALL],
     found: Block,
 }
+
+/// Words of a chunk whose size cluster has its number at hand.
+const SMALL: usize = 64;
 
 impl<'v> Classifier<'v> {
     fn new(vtables: &'v Vtables<'v>, memory: &'v dyn MemoryReader, chunks: &'v ChunkTable) -> Self {
@@ -346,6 +351,7 @@ impl<'v> Classifier<'v> {
             here: Window::new(memory),
             there: Window::new(memory),
             ids: FastMap::default(),
+            small: [TypeId::NONE; SMALL],
             found: Block::default(),
         }
     }
@@ -361,6 +367,25 @@ impl<'v> Classifier<'v> {
     }
 
     fn number(&mut self, key: Key) -> u32 {
+        let words = match key {
+            Key::Size(SizeClass(size)) if size % 8 == 0 => size as usize / 8,
+            _ => SMALL,
+        };
+        match self.small.get(words) {
+            None => self.numbered(key),
+            Some(&TypeId::NONE) => {
+                let id = self.numbered(key);
+                self.small[words] = id;
+                id
+            }
+            Some(&id) => {
+                self.found.counts[id as usize] += 1;
+                id
+            }
+        }
+    }
+
+    fn numbered(&mut self, key: Key) -> u32 {
         let found = &mut self.found;
         let id = *self.ids.entry(key).or_insert_with(|| {
             found.keys.push(key);
@@ -445,7 +470,7 @@ impl<'v> Classifier<'v> {
 ///
 /// False positive: one object at the start of memory in which an array of them was before.
 fn is_repeated(subject: &Subject<'_>, first: usize, vptr: u64) -> bool {
-    let words = subject.bytes.len().min(REPEATED) / subject.word;
+    let words = subject.words().min(REPEATED / subject.word);
     let is_vptr = |index: usize| subject.at(index) == Some(vptr);
     let Some(second) = (first + 1..words).find(|&index| is_vptr(index)) else { return false };
     let third = 2 * second - first;
@@ -459,8 +484,8 @@ fn is_repeated(subject: &Subject<'_>, first: usize, vptr: u64) -> bool {
 /// that went through a thread's cache have a mangled pointer as their first word then, which is neither small nor a
 /// pointer; they are told by that. Chunks from the bins are not.
 fn inner_object(subject: &Subject<'_>, front: &mut Front<'_>, there: &Window<'_>) -> Option<(u64, u32)> {
-    let words = (subject.bytes.len().min(INNER + subject.word)) / subject.word;
-    for index in 1..words {
+    let most = if subject.word == 4 { INNER / 4 } else { INNER / 8 };
+    for index in 1..subject.words().min(most + 1) {
         let word = subject.at(index)?;
         if word != 0 && front.at(word).is_some_and(VtableInfo::is_primary) {
             let first = subject.at(0)?;

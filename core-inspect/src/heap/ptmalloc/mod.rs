@@ -16,8 +16,11 @@ mod tcache;
 mod walker;
 
 use super::chunk_table::{ChunkTable, RawRegion};
-use super::{AllocatorInfo, ArenaId, ArenaInfo, Check, InternalBlock, MetadataRange, Place};
-use crate::base::{AddrRange, Avma, Evidence, FastSet, Problem, ProblemKind, Severity, WordSize};
+use super::{
+    AllocatorInfo, ArenaId, ArenaInfo, Carved, Check, Findings, Ground, HeapWalker, InternalBlock, MetadataRange,
+    Place, Target,
+};
+use crate::base::{AddrRange, Avma, Evidence, FastSet, Problem, ProblemKind, Severity};
 use crate::image::memory::MemoryReader;
 use crate::process::Process;
 use arena::Ring;
@@ -61,8 +64,48 @@ impl Instance {
     }
 }
 
+/// All copies of glibc malloc in the process, and what the walk of them found so far.
+pub(in crate::heap) struct Copies {
+    instances: Vec<Instance>,
+    walk: Walk,
+}
+
+impl Copies {
+    /// Finds them.
+    pub(in crate::heap) fn locate(target: Target<'_>, known: &[Known]) -> Self {
+        Self { instances: locate(target.process, target.memory, known), walk: Walk::default() }
+    }
+}
+
+impl HeapWalker for Copies {
+    fn shift(&self) -> u32 {
+        // User addresses are multiples of the alignment: at least 8.
+        self.instances.iter().map(|instance| instance.main.layout.align).min().unwrap_or(16).trailing_zeros()
+    }
+
+    fn arenas(&self) -> u32 {
+        self.instances.iter().map(|instance| instance.ring.arenas.len() as u32).sum()
+    }
+
+    fn carve(&mut self, target: Target<'_>, ground: &Ground<'_>) -> Carved {
+        let mut next_arena = ground.first_arena;
+        for instance in &mut self.instances {
+            instance.first_arena = next_arena;
+            next_arena += instance.ring.arenas.len() as u32;
+        }
+        self.walk = walk(target, &self.instances, ground);
+        let (regions, metadata) = (std::mem::take(&mut self.walk.regions), std::mem::take(&mut self.walk.metadata));
+        Carved { regions, metadata }
+    }
+
+    fn settle(mut self: Box<Self>, target: Target<'_>, table: &mut ChunkTable) -> Findings {
+        let internal = self.walk.places(target.process, target.memory, &self.instances, table);
+        Findings { allocators: self.walk.allocators, problems: self.walk.problems, internal }
+    }
+}
+
 /// Finds every copy of glibc malloc: by symbol or debug information where `known` has them, else by structure.
-pub fn locate(process: &Process, memory: &dyn MemoryReader, known: &[Known]) -> Vec<Instance> {
+fn locate(process: &Process, memory: &dyn MemoryReader, known: &[Known]) -> Vec<Instance> {
     let mut found = Vec::new();
     let homes =
         process.modules.iter().enumerate().map(|(index, module)| (Some(index as u32), module.writable().collect()));
@@ -98,11 +141,6 @@ pub fn locate(process: &Process, memory: &dyn MemoryReader, known: &[Known]) -> 
     }
     // The copy that serves the program comes first: the main arena in reports is its own.
     found.sort_by_key(|instance| !instance.is_used());
-    let mut next_arena = 0;
-    for instance in &mut found {
-        instance.first_arena = next_arena;
-        next_arena += instance.ring.arenas.len() as u32;
-    }
     found
 }
 
@@ -121,31 +159,27 @@ fn untouched(process: &Process, memory: &dyn MemoryReader, known: &[Known]) -> V
 
 /// What the walk of all copies found.
 #[derive(Debug, Default)]
-pub struct Walk {
+struct Walk {
     /// Regions of chunks; the places of free ones are known only after [`Walk::places`].
-    pub regions: Vec<RawRegion>,
+    regions: Vec<RawRegion>,
     /// Bookkeeping outside chunks.
-    pub metadata: Vec<MetadataRange>,
+    metadata: Vec<MetadataRange>,
     /// Damage and disagreements.
-    pub problems: Vec<Problem>,
+    problems: Vec<Problem>,
     /// One a copy.
-    pub allocators: Vec<AllocatorInfo>,
+    allocators: Vec<AllocatorInfo>,
     candidates: Vec<u64>,
 }
 
-/// Units in which chunk starts are counted: user addresses of all copies are multiples of `1 << shift`.
-pub fn shift(instances: &[Instance], word: WordSize) -> u32 {
-    let align = instances.iter().map(|instance| instance.main.layout.align).min();
-    align.unwrap_or(2 * word.bytes()).trailing_zeros()
-}
-
 /// Walks all copies.
-pub fn walk(process: &Process, memory: &dyn MemoryReader, instances: &[Instance]) -> Walk {
+fn walk(target: Target<'_>, instances: &[Instance], ground: &Ground<'_>) -> Walk {
+    let Target { process, memory } = target;
+    let shift = ground.shift;
     let stretches = claims::anonymous(process);
-    let shift = shift(instances, memory.word_size());
     // Stacks are not malloc's; what lies beside them in the same mapping may be.
     let stacks = process.threads.iter().filter_map(|thread| thread.whole_stack.or(thread.live_stack));
-    let mut claimed: Vec<AddrRange> = stacks.chain(process.dead_stacks.iter().copied()).collect();
+    let stacks = stacks.chain(process.dead_stacks.iter().copied());
+    let mut claimed: Vec<AddrRange> = stacks.chain(ground.claimed.iter().copied()).collect();
     let mut walk = Walk::default();
     for instance in instances.iter().filter(|instance| instance.is_used()) {
         let walker = walker::Walker { memory, layout: instance.main.layout, shift, stretches: &stretches };
@@ -244,7 +278,7 @@ impl Walk {
 
     /// Takes back what only looks used (thread caches, fastbins), names the lists that free chunks are on, and checks
     /// that nothing free is on no list. Returns the blocks that are the allocator's own.
-    pub fn places(
+    fn places(
         &mut self,
         process: &Process,
         memory: &dyn MemoryReader,

@@ -36,60 +36,65 @@ impl Origin {
     }
 }
 
+/// What is known of one chunk: side by side, so that a look at it costs one cache miss.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    typing: u32,
+    parent: u32,
+    place: u32,
+}
+
 /// All chunks' cells.
 #[derive(Debug, Default)]
-pub(super) struct Cells {
-    typing: Vec<u32>,
-    parent: Vec<u32>,
-    place: Vec<u32>,
-}
+pub(super) struct Cells(Vec<Cell>);
 
 impl Cells {
     pub(super) fn new(chunks: usize) -> Self {
-        Self { typing: vec![NONE; chunks], parent: vec![NONE; chunks], place: vec![0; chunks] }
+        Self(vec![Cell { typing: NONE, parent: NONE, place: 0 }; chunks])
     }
 
     pub(super) fn len(&self) -> usize {
-        self.typing.len()
+        self.0.len()
     }
 
     pub(super) fn typing(&self, chunk: ChunkId) -> Option<u32> {
-        Some(self.typing[chunk.index()]).filter(|number| *number != NONE)
+        Some(self.0[chunk.index()].typing).filter(|number| *number != NONE)
     }
 
     pub(super) fn set_typing(&mut self, chunk: ChunkId, number: u32) {
-        self.typing[chunk.index()] = number;
+        self.0[chunk.index()].typing = number;
     }
 
     pub(super) fn origin(&self, chunk: ChunkId) -> Option<Origin> {
-        let parent = match self.parent[chunk.index()] {
+        let Cell { parent, place, .. } = self.0[chunk.index()];
+        let parent = match parent {
             NONE | UNROOTED => return None,
             root if root & ROOT != 0 => Parent::Root(root & !ROOT),
             id => Parent::Chunk(ChunkId(id)),
         };
-        let place = self.place[chunk.index()];
         Some(Origin { parent, offset: place & !BY_CONTAINER, by_container: place & BY_CONTAINER != 0 })
     }
 
     pub(super) fn set_origin(&mut self, chunk: ChunkId, origin: Origin) {
-        self.parent[chunk.index()] = match origin.parent {
+        let cell = &mut self.0[chunk.index()];
+        cell.parent = match origin.parent {
             Parent::Root(root) => root | ROOT,
             Parent::Chunk(id) => id.0,
         };
-        self.place[chunk.index()] = origin.offset | if origin.by_container { BY_CONTAINER } else { 0 };
+        cell.place = origin.offset | if origin.by_container { BY_CONTAINER } else { 0 };
     }
 
     /// Whether nothing led to it yet and its type has not spread either.
     pub(super) fn is_untouched(&self, chunk: ChunkId) -> bool {
-        self.parent[chunk.index()] == NONE
+        self.0[chunk.index()].parent == NONE
     }
 
     /// Its type spreads though nothing led to it, and nothing will from now on.
     pub(super) fn set_unrooted(&mut self, chunk: ChunkId) {
-        self.parent[chunk.index()] = UNROOTED;
+        self.0[chunk.index()].parent = UNROOTED;
     }
 
     pub(super) fn own_bytes(&self) -> u64 {
-        self.typing.len() as u64 * 12
+        (self.0.len() * size_of::<Cell>()) as u64
     }
 }

@@ -35,7 +35,7 @@ pub use typing::{Rank, Shape, Typing};
 
 use super::containers::{Containers, Kind, Misfit};
 use super::{SymbolNames, TypeInfo, TypeKind, TypeTable};
-use crate::base::{Avma, FastMap, Problem, ProblemKind, Severity};
+use crate::base::{Avma, Problem, ProblemKind, Severity};
 use crate::debuginfo::model::{Frame, Variable};
 use crate::debuginfo::{DebugTypeId, TypeSource};
 use crate::graph::Resolver;
@@ -183,20 +183,23 @@ pub fn type_infos(typed: &TypedHeap, sources: &Sources<'_>) -> Vec<TypeInfo> {
 
 /// Chunks whose class a vtable names, where debug information describes it.
 fn know_classes(spread: &mut Spread<'_>, sources: &Sources<'_>) {
-    let mut found: FastMap<u32, Option<(DebugTypeId, u64, bool)>> = FastMap::default();
+    let class = |info: &TypeInfo| {
+        let is_array = match info.kind {
+            TypeKind::Class => false,
+            TypeKind::ObjectArray { .. } => true,
+            _ => return None,
+        };
+        let ty = sources.types.bare(sources.types.find(info.class.as_deref()?)?);
+        Some((ty, sources.types.size(ty)?, is_array))
+    };
+    let classes: Vec<Option<(DebugTypeId, u64, bool)>> = sources.table.iter().map(|(_, info)| class(info)).collect();
+    if classes.iter().all(Option::is_none) {
+        return;
+    }
     for chunk in sources.resolver.chunks().iter() {
-        let Some(ty) = sources.table.of(chunk.id) else { continue };
-        let known = *found.entry(ty.0).or_insert_with(|| {
-            let info = sources.table.get(ty);
-            let is_array = match info.kind {
-                TypeKind::Class => false,
-                TypeKind::ObjectArray { .. } => true,
-                _ => return None,
-            };
-            let ty = sources.types.bare(sources.types.find(info.class.as_deref()?)?);
-            Some((ty, sources.types.size(ty)?, is_array))
-        });
-        let Some((ty, size, is_array)) = known else { continue };
+        let Some((ty, size, is_array)) = sources.table.of(chunk.id).and_then(|ty| classes[ty.index()]) else {
+            continue;
+        };
         let shape = match typing::fit(&chunk, size) {
             typing::Fit::TooBig => continue,
             _ if is_array => Shape::Array,

@@ -75,6 +75,17 @@ struct Deferred {
     owner: Owner,
 }
 
+/// Chunks of a wave that are looked at side by side.
+const BATCH: usize = 128;
+
+/// What a batch is about to look at; kept for its room.
+#[derive(Default)]
+struct Touched {
+    values: Vec<(Avma, DebugTypeId)>,
+    words: Vec<u64>,
+    targets: Vec<Hit>,
+}
+
 /// The work and what it has found.
 pub(super) struct Spread<'a> {
     memory: &'a dyn MemoryReader,
@@ -159,10 +170,39 @@ impl<'a> Spread<'a> {
                 let plan = self.plans.of(ty);
                 self.value(&plan, at, owner, 0);
             }
-            for id in std::mem::take(&mut self.next) {
-                self.chunk(ChunkId(id));
+            let mut touched = Touched::default();
+            for batch in std::mem::take(&mut self.next).chunks(BATCH) {
+                self.touch(batch, &mut touched);
+                for &id in batch {
+                    self.chunk(ChunkId(id));
+                }
             }
         }
+    }
+
+    /// Looks, step by step for all chunks of a batch, at what [`Spread::chunk`] will look at one chunk after the other: the
+    /// cache misses of one step overlap, those of one chunk wait for each other, and they are most of the cost.
+    fn touch(&mut self, batch: &[u32], touched: &mut Touched) {
+        let Touched { values, words, targets } = touched;
+        (values.clear(), words.clear(), targets.clear());
+        for id in batch.iter().map(|&id| ChunkId(id)) {
+            let Some(number) = self.cells.typing(id) else { continue };
+            let Typing { ty, shape, .. } = *self.typings.get(number);
+            if !matches!(shape, Shape::Block(..)) {
+                values.push((self.resolver.chunks().get(id).user, ty));
+            }
+        }
+        for &(at, ty) in &*values {
+            let plan = self.element_plan(ty);
+            let pointers = plan.pointers.iter().take(LOOKS as usize);
+            words.extend(pointers.filter_map(|(offset, _)| self.window.word(at.0.wrapping_add(*offset))));
+        }
+        targets.extend(words.iter().filter_map(|&word| self.resolver.resolve(word, &mut self.hint)));
+        let looks = targets.iter().map(|hit| {
+            let typing = self.cells.typing(hit.id).unwrap_or(0);
+            u64::from(typing).wrapping_add(self.window.word(self.resolver.chunks().get(hit.id).user.0).unwrap_or(0))
+        });
+        std::hint::black_box(looks.fold(0, u64::wrapping_add));
     }
 
     /// Reads a chunk as its type says.
