@@ -195,7 +195,7 @@ def test_ctrl_c_ends_the_tracking_with_a_report(growth, tmp_path):
     ready = tmp_path / "ready"
     begin = [f"file {growth}", "tbreak turnPool", f"run 100000 > {tmp_path}/out"]
     mark = f"python open('{ready}', 'w').close()"
-    process = start_gdb(*begin, mark, "leak-track malloc --for 600s --slice 100ms --no-holders", "leak-status", "bt 1", "kill")
+    process = start_gdb(tmp_path, *begin, mark, "leak-track malloc --for 600s --slice 100ms --no-holders", "leak-status", "bt 1", "kill")
     wait_for(ready.exists)
     time.sleep(2)
     os.kill(process.pid, signal.SIGINT)
