@@ -112,6 +112,8 @@ class Tracker:
         self.process = (inferior.num, inferior.pid)
         self._depth = depth
         self._calls = {}
+        # Stack pointer and pointer of each thread's last free, where it allocated nothing since.
+        self._last_free = {}
         self._returns = {}
         self._ran, self._since = 0.0, None
         self.lost = 0
@@ -189,9 +191,9 @@ class Tracker:
             self._wait_at(_u64(sp))
             return
         if function.size is None:
-            if arguments[0]:
-                self.book.take(Event("free", thread, self.now(), arguments[0], 0, ()))
+            self._freed(thread, sp, arguments[0])
             return
+        self._last_free.pop(thread, None)
         is_jump = jumped is not None and jumped.sp == sp
         stack = jumped.stack if is_jump else self._stack(frame)
         call = _Call(function, sp, arguments, stack)
@@ -200,6 +202,14 @@ class Tracker:
             self.book.take(Event("free", thread, self.now(), call.old, 0, ()))
         calls.append(call)
         self._wait_at(_u64(sp))
+
+    def _freed(self, thread, sp, pointer):
+        last_sp, last_pointer = self._last_free.get(thread, (0, 0))
+        # `operator delete` may jump or call on to `free`: it is one free.
+        is_inner = pointer == last_pointer and sp <= last_sp
+        self._last_free[thread] = (sp, pointer)
+        if pointer and not is_inner:
+            self.book.take(Event("free", thread, self.now(), pointer, 0, ()))
 
     def returned(self):
         """A thread is where a function may have been called from."""
