@@ -234,6 +234,25 @@ def test_a_process_that_was_attached_to_goes_on(growth, gdb, tmp_path):
         process.wait()
 
 
+def test_threads_forks_and_libraries_are_not_harmed(gdb, tmp_path):
+    exe, stat = tmp_path / "restless", tmp_path / "stat"
+    subprocess.run(["g++", "-O1", "-pthread", "-o", exe, ROOT / "fixtures/cpp/restless.cc"], check=True)
+    process = subprocess.Popen([exe], cwd=tmp_path)
+    try:
+        wait_for(stat.exists)
+        track = "leak-track malloc --for 300ms --slice 50ms --no-holders"
+        asked = gdb(f"attach {process.pid}", *[track] * 3, "detach", f"attach {process.pid}", *[track] * 3, "detach")
+        for said in (*asked[1:4], *asked[6:9]):
+            assert "the code is as it was" in said
+        loops = int(stat.read_text().split()[2])
+        wait_for(lambda: int(stat.read_text().split()[2]) > loops + 50 or process.poll() is not None)
+        children, bad, _ = map(int, stat.read_text().split())
+        assert (process.poll(), bad) == (None, 0) and children > 3
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_breakpoints_do_not_stay_for_the_next_process(growth, gdb, tmp_path):
     """They are addresses: in another process anything may be there."""
     processes = [subprocess.Popen([growth, "60"], cwd=tmp_path) for _ in range(2)]
