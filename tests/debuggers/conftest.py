@@ -3,6 +3,7 @@
 Run by `cargo test -p core-inspect-gdb-plugin` (main.rs), which says what was built.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -102,13 +103,19 @@ def fifo(tmp_path):
 def environment(**more):
     """That of a debugger: clean, with what was built for this run."""
     built = {name: os.environ[name] for name in ("CORE_INSPECT_MODULE", "CORE_INSPECT") if name in os.environ}
-    return {**CLEAN, **built, **more}
+    return {**CLEAN, "PYTHONDONTWRITEBYTECODE": "1", **built, **more}
 
 
 def tool(*words):
     """What the command line says: standard output."""
+    return _tool(tuple(map(str, words)))
+
+
+@functools.lru_cache(maxsize=None)
+def _tool(words):
+    # gdb, LLDB and Python are held against the same answers.
     program = os.environ.get("CORE_INSPECT") or shutil.which("core-inspect")
-    return subprocess.run([program, *map(str, words)], check=True, capture_output=True, text=True, env=CLEAN).stdout
+    return subprocess.run([program, *words], check=True, capture_output=True, text=True, env=CLEAN).stdout
 
 
 class Asked:
@@ -128,26 +135,26 @@ class Asked:
         return self.answers[index]
 
 
-def start_gdb(*commands, **more):
-    """gdb with the plugin, at work; each command's answer comes behind a mark."""
+def start_gdb(folder, *commands, **more):
+    """gdb with the plugin, at work in a folder, where what it runs may write; each command's answer comes behind a mark."""
     words = ["gdb", "-nx", "-batch", "-ex", f"source {PLUGIN}/gdbinit.py"]
     for command in commands:
         words += ["-ex", f"echo {Asked.MARK}\\n", "-ex", command]
-    return _start(words, **more)
+    return _start(words, folder, **more)
 
 
 def start_lldb(folder, *commands, **more):
-    """LLDB with the plugin, at work. A file of commands goes on after an error."""
+    """LLDB with the plugin, at work in a folder. A file of commands goes on after an error."""
     script = folder / "commands.lldb"
     lines = [line for command in commands for line in (f"script print('{Asked.MARK}')", command)]
     script.write_text("\n".join(lines) + "\n")
     words = ["lldb-19", "-x", "-b", "-o", f"command script import {PLUGIN}/lldbinit.py"]
-    return _start([*words, "-o", f"command source -e false {script}"], **more)
+    return _start([*words, "-o", f"command source -e false {script}"], folder, **more)
 
 
-def _start(words, **more):
+def _start(words, folder, **more):
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(words, env=environment(**more), text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(words, cwd=folder, env=environment(**more), text=True, start_new_session=True, **pipes)
 
 
 def asked(process):
@@ -159,9 +166,9 @@ def asked(process):
 
 
 @pytest.fixture
-def gdb():
+def gdb(tmp_path):
     """Asks gdb."""
-    return lambda *commands, **more: asked(start_gdb(*commands, **more))
+    return lambda *commands, **more: asked(start_gdb(tmp_path, *commands, **more))
 
 
 @pytest.fixture

@@ -9,6 +9,15 @@ const PYTHON: &str = "/usr/bin/python3";
 
 #[test]
 fn the_commands_work_in_gdb_lldb_and_python() {
+    pytest(&["test_python.py", "test_gdb.py", "test_lldb.py"]);
+}
+
+#[test]
+fn allocations_are_followed_in_gdb() {
+    pytest(&["test_track.py"]);
+}
+
+fn pytest(files: &[&str]) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/debuggers");
     let exe = std::env::current_exe().expect("a test has a path");
     let deps = exe.parent().expect("it is in <profile>/deps");
@@ -18,7 +27,7 @@ fn the_commands_work_in_gdb_lldb_and_python() {
         assert!(file.exists(), "{}: not built; `cargo test --workspace` builds it", file.display());
     }
     let mut pytest = Command::new(PYTHON);
-    pytest.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).arg(&here).current_dir(&here);
+    pytest.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(files).current_dir(&here);
     pytest.env("CORE_INSPECT_MODULE", &module).env("CORE_INSPECT", &program);
     let output = pytest.output().expect("Debian's python3 is installed");
     let text = String::from_utf8_lossy(&output.stdout);

@@ -188,8 +188,8 @@ def test_a_remote_process(server, gdb, paused):
     assert re.search(r"^ +6,000 .* g_server.pending_ ", asked[2], re.MULTILINE)
 
 
-def test_ctrl_c_ends_a_command_and_not_the_session(server, fifo):
-    process = start_gdb(*opening(server), f"heap-report --containers {fifo}", "heap-chunk g_server")
+def test_ctrl_c_ends_a_command_and_not_the_session(server, fifo, tmp_path):
+    process = start_gdb(tmp_path, *opening(server), f"heap-report --containers {fifo}", "heap-chunk g_server")
     asked, _ = interrupt_at(process, fifo)
     assert asked[2] == "Quit"
     assert "g_server in rpc_server" in asked[3]

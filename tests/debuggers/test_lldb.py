@@ -1,10 +1,11 @@
 """The commands in LLDB: on a core, on a process, and where there is nothing."""
 
+import importlib.util
 import re
 import shutil
 
 import pytest
-from conftest import interrupt_at, start_lldb, tool
+from conftest import PLUGIN, interrupt_at, start_lldb, tool
 
 from core_inspect.commands import COMMANDS
 
@@ -70,6 +71,15 @@ def test_every_command_has_help(lldb):
         assert all(option.name in shown for option in command.options)
 
 
+def test_an_lldb_without_its_python_package_says_what_to_do(capsys):
+    """Debian 12's LLDB 14 gives an object without methods then."""
+    spec = importlib.util.spec_from_file_location("lldbinit", PLUGIN / "lldbinit.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.__lldb_init_module(object(), {})
+    assert "PYTHONPATH=/usr/lib/llvm-14/lib/python3.11/dist-packages lldb" in capsys.readouterr().out
+
+
 def test_the_last_answer_is_there_for_scripts(server, lldb):
     asked = lldb(opening(server), "heap-containers --limit 1", "script print(core_inspect.dbg.lldb.last().containers[0].owner)")
     assert asked[2] == "g_server.pending_"
@@ -85,7 +95,6 @@ def test_a_process_is_read_as_it_is_now(server, lldb, tmp_path):
         "process kill",
         TMPDIR=str(tmp_path),
     )
-    said, rest = asked[3].split("\n", 1)
     assert "core-inspect: writing the process's memory to " in asked[3]
     assert re.search(r"^ +6,000 .* g_server.pending_ ", asked[3], re.MULTILINE)
     assert "writing" not in asked[4]

@@ -97,12 +97,19 @@ def test_the_stub_has_the_fields_of_every_answer(opened):
 def test_the_stub_of_the_native_module_has_what_the_module_has():
     stub = ast.parse((PLUGIN / "python/core_inspect/_core_inspect.pyi").read_text())
     classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    functions = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+    verdict = classes.pop("Verdict")
     module = native.load()
-    public = {name for name in dir(module) if not name.startswith("_")}
-    assert public == set(classes)
+    assert {name for name in dir(module) if not name.startswith("_")} == {*classes, *functions}
     for name, node in classes.items():
         methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef)} - {"__init__"}
         assert methods == {method for method in dir(getattr(module, name)) if not method.startswith("_")}
+    fields = {item.target.id: item.annotation.id for item in verdict.body if isinstance(item, ast.AnnAssign)}
+    answer = module.verdict([float(size) for size in range(40)], [3] * 40, [3] * 40)
+    assert {name: type(value).__name__ for name, value in answer.items()} == fields
+    assert (answer["growth"], answer["slope"], answer["survivors"]) == ("linear", 1.0, 120)
+    with pytest.raises(ValueError, match="different lengths"):
+        module.verdict([1.0], [1], [])
 
 
 def test_an_option_is_a_keyword_and_an_address_a_number(opened):

@@ -191,7 +191,9 @@ impl<'a> Spread<'a> {
     /// cache misses of one step overlap, those of one chunk wait for each other, and they are most of the cost.
     fn touch(&mut self, batch: &[u32], touched: &mut Touched) {
         let Touched { values, words, targets } = touched;
-        (values.clear(), words.clear(), targets.clear());
+        values.clear();
+        words.clear();
+        targets.clear();
         for id in batch.iter().map(|&id| ChunkId(id)) {
             let Some(number) = self.cells.typing(id) else { continue };
             let Typing { ty, shape, .. } = *self.typings.get(number);

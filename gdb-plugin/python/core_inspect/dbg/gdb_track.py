@@ -70,8 +70,7 @@ class _Entry(gdb.Breakpoint):
         self._tracker, self._name, self._function = tracker, name, function
 
     def stop(self):
-        self._tracker.entered(self._function)
-        return False
+        return self._tracker.guarded(self._tracker.entered, self._function)
 
 
 class _Return(gdb.Breakpoint):
@@ -83,8 +82,7 @@ class _Return(gdb.Breakpoint):
         self._tracker = tracker
 
     def stop(self):
-        self._tracker.returned()
-        return False
+        return self._tracker.guarded(self._tracker.returned)
 
 
 class _Call:
@@ -114,6 +112,8 @@ class Tracker:
         self.process = (inferior.num, inferior.pid)
         self._depth = depth
         self._calls = {}
+        # Stack pointer and pointer of each thread's last free, where it allocated nothing since.
+        self._last_free = {}
         self._returns = {}
         self._ran, self._since = 0.0, None
         self.lost = 0
@@ -123,11 +123,29 @@ class Tracker:
         self._bytes = {address: self._byte(address) for address in self._names}
         gdb.events.cont.connect(self._goes)
         gdb.events.stop.connect(self._stops)
+        for event in self._signs_of_another():
+            event.connect(self._leave_if_gone)
         self._entries = [_Entry(self, at, name, known[name]) for at, name in self._names.items()]
 
     def names(self):
         """What is followed."""
         return [f"{name} at {address:#x}" for address, name in self._names.items()]
+
+    @staticmethod
+    def _signs_of_another():
+        # gdb has no event of a detach; one of these comes before another process runs.
+        return gdb.events.exited, gdb.events.new_objfile, gdb.events.before_prompt
+
+    def _leave_if_gone(self, _=None):
+        """Breakpoints are addresses of this process: in another one they would hit anything."""
+        inferior = gdb.selected_inferior()
+        if (inferior.num, inferior.pid) != self.process:
+            self._take_out()
+
+    def _take_out(self):
+        for breakpoint_ in [*self._entries, *self._returns.values()]:
+            if breakpoint_.is_valid():
+                breakpoint_.delete()
 
     # The clock runs while the process does.
 
@@ -143,6 +161,16 @@ class Tracker:
         self._ran, self._since = self.now(), None
 
     # Stops.
+
+    def guarded(self, handler, *arguments):
+        """Whether the process must stay stopped: Ctrl-C may come while it is stopped here, and is for the user."""
+        try:
+            handler(*arguments)
+        except KeyboardInterrupt:
+            return True
+        except gdb.error:
+            self.lost += 1
+        return False
 
     def entered(self, function):
         """A thread is at the first instruction of a function."""
@@ -163,9 +191,9 @@ class Tracker:
             self._wait_at(_u64(sp))
             return
         if function.size is None:
-            if arguments[0]:
-                self.book.take(Event("free", thread, self.now(), arguments[0], 0, ()))
+            self._freed(thread, sp, arguments[0])
             return
+        self._last_free.pop(thread, None)
         is_jump = jumped is not None and jumped.sp == sp
         stack = jumped.stack if is_jump else self._stack(frame)
         call = _Call(function, sp, arguments, stack)
@@ -174,6 +202,14 @@ class Tracker:
             self.book.take(Event("free", thread, self.now(), call.old, 0, ()))
         calls.append(call)
         self._wait_at(_u64(sp))
+
+    def _freed(self, thread, sp, pointer):
+        last_sp, last_pointer = self._last_free.get(thread, (0, 0))
+        # `operator delete` may jump or call on to `free`: it is one free.
+        is_inner = pointer == last_pointer and sp <= last_sp
+        self._last_free[thread] = (sp, pointer)
+        if pointer and not is_inner:
+            self.book.take(Event("free", thread, self.now(), pointer, 0, ()))
 
     def returned(self):
         """A thread is where a function may have been called from."""
@@ -219,10 +255,11 @@ class Tracker:
         not be looked at."""
         gdb.events.cont.disconnect(self._goes)
         gdb.events.stop.disconnect(self._stops)
-        for breakpoint_ in [*self._entries, *self._returns.values()]:
-            if breakpoint_.is_valid():
-                breakpoint_.delete()
-        if gdb.selected_inferior().pid == 0:
+        for event in self._signs_of_another():
+            event.disconnect(self._leave_if_gone)
+        self._take_out()
+        inferior = gdb.selected_inferior()
+        if (inferior.num, inferior.pid) != self.process:
             return None
         now = [(self._byte(address), before) for address, before in self._bytes.items()]
         if any(byte is None or before is None for byte, before in now):

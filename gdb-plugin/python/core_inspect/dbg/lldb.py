@@ -103,9 +103,11 @@ def _is_core(path):
 
 
 def _save(process, path):
-    if not hasattr(lldb, "eSaveCoreFull"):
-        raise UserError("this LLDB cannot write a whole core of a process: write one with gcore and open that")
-    error = process.SaveCore(path, "minidump", lldb.eSaveCoreFull)
+    try:
+        error = process.SaveCore(path, "minidump", lldb.eSaveCoreFull)
+    except (AttributeError, TypeError):
+        # Before 15, only minidumps of stacks.
+        raise UserError("this LLDB cannot write a whole core of a process: write one with gcore, and open that") from None
     if error.Fail():
         raise UserError(f"process save-core: {error}")
 
