@@ -42,7 +42,9 @@ impl Live {
                 *used = match u32::try_from(chunk.usable.div_ceil(word)) {
                     Ok(words) => {
                         let bits = Bits::new(words as usize);
-                        [*known, part].into_iter().for_each(|part| set(&bits, start, word, words, part));
+                        for part in [*known, part] {
+                            set(&bits, start, word, words, part);
+                        }
                         Used::Words(start, bits)
                     }
                     Err(_) => Used::All,

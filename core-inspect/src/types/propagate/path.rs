@@ -211,7 +211,7 @@ impl<'a> TypedView<'a> {
         let member = ty.map(|ty| member_at(self.types, self.containers, self.word, (ty, wanted), inside));
         let text = member.map_or_else(|| format!(".+{inside:#x}"), |member| member.text);
         // Rust goes through pointers without saying so.
-        writer.is_pointer &= !ty.is_some_and(|ty| self.types.get(self.types.bare(ty)).language == Language::Rust);
+        writer.is_pointer &= ty.is_none_or(|ty| self.types.get(self.types.bare(ty)).language != Language::Rust);
         writer.member(&text, row);
     }
 

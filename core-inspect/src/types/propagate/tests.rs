@@ -292,7 +292,7 @@ fn what_contradicts_itself_keeps_what_it_holds() {
     assert_eq!(program.lost(), (vec![], vec![]));
 }
 
-/// CPython's `dict`: `ma_keys` points to a header without pointers, behind which are a table of indices and the entries.
+/// The `dict` of Python: `ma_keys` points to a header without pointers, behind which are a table of indices and the entries.
 #[test]
 fn what_follows_an_open_header_is_held() {
     for open in [true, false] {
