@@ -59,7 +59,7 @@ fn words_that_mean_nothing() {
         (vec!["chunks", core, "--size", "9..1"], "the range is empty"),
         (vec!["chunks", core, "--size", "many"], "not a size"),
         (vec!["chunks", core, "--state", "lost"], "not one of used, free"),
-        (vec!["chunks", core, "--place", "heap"], "not one of arena, mmapped, tcache"),
+        (vec!["chunks", core, "--place", "heap"], "not one of arena, mmapped, slab"),
         (vec!["chunks", core, "--arena", "x"], "not one of a number, main, mmapped"),
         (vec!["chunks", core, "--reach", "x"], "not one of reachable, lost, indirectly-lost"),
         (vec!["chunks", core, "--type", "("], "not a regular expression"),

@@ -17,6 +17,7 @@ from conftest import PLUGIN, environment, tool, wait_for
 import core_inspect
 from core_inspect import fallback, inspection, native
 from core_inspect.commands import COMMANDS
+from core_inspect.commands.command import PLACES
 
 # A question for each command, beside its verb.
 QUESTIONS = {"sites": ["--type", "rpc::Request"], "leaks": ["--size", "1.."], "chunks": ["--state", "free"]}
@@ -244,6 +245,12 @@ def _children():
             yield (process / "cmdline").read_text()
         except OSError:
             pass
+
+
+def test_places_are_those_of_the_command_line(opened):
+    with pytest.raises(core_inspect.Error) as caught:
+        opened.stream(["chunks", "--place", "nowhere"], lambda text: None)
+    assert str(caught.value).endswith("not one of " + ", ".join(PLACES))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -138,6 +138,8 @@ class Report(Record):
     """Chunks of all walked allocators."""
     free_by_place: List[PlaceRow]
     """Free chunks by the list that holds them."""
+    retention: Retention
+    """Who has the heap's memory, and what would give it back."""
     types: List[TypeRow]
     """Used chunks by what they are, the biggest first."""
     leaks: List[LeakRow]
@@ -209,6 +211,50 @@ class MemoryRow(Record):
     data`, `file`, `kernel`, `unexplained`, …"""
     bytes: int
     """How many bytes."""
+
+class Retention(Record):
+    """Who has the heap's memory, in one vocabulary for all allocators."""
+
+    rows: List[HoldingRow]
+    """The heap's parts."""
+    give_back: List[GiveBackRow]
+    """Calls and settings that would give memory back, the one that gives most first."""
+    pins: List[PinRow]
+    """Used chunks that keep much free memory below them from going back."""
+
+class HoldingRow(Record):
+    """One part of the heap."""
+
+    kind: str
+    """`in-use`, `thread-caches`, `lists`, `held-pages`, `given-back`, `metadata`."""
+    chunks: int
+    """Chunks that are mostly this; 0 for `metadata`."""
+    bytes: int
+    """How many bytes."""
+
+class GiveBackRow(Record):
+    """A way to give memory back."""
+
+    call: str
+    """A call, or a variable of the environment."""
+    bytes: int
+    """Bytes that would go back: an estimate."""
+    basis: str
+    """What the estimate rests on."""
+
+class PinRow(Record):
+    """Used chunks at the end of a heap."""
+
+    address: str
+    """User address of the last one."""
+    size_bytes: int
+    """Its usable bytes."""
+    chunks: int
+    """How many used chunks pin."""
+    arena: Optional[int]
+    """Their arena."""
+    pinned_bytes: int
+    """Bytes that they pin."""
 
 class Allocator(Record):
     """An allocator that was walked."""
@@ -336,7 +382,8 @@ class Suspect(Record):
     """A container that holds much memory."""
 
     kind: str
-    """`std::list`, `std::map`, `doubly-linked-list`, `tree`, `array`, `block`, …"""
+    """`std::list`, `std::map`, `doubly-linked-list`, `tree`, `array`, `block`, …; `free-held` for memory that
+    allocators hold as free."""
     anchor: str
     """Where it is, such as `g_log+0x10 in rpc_server`; empty when nothing is known to hold it."""
     anchor_kind: str
@@ -366,7 +413,7 @@ class Suspect(Record):
     own_bytes: int
     """Usable bytes of its own chunks."""
     share: float
-    """Part of all used bytes."""
+    """Part of all used bytes; of `free-held`, part of what is used or held."""
     element_type: str
     """What the elements are."""
     element_bytes: Optional[int]
@@ -447,10 +494,13 @@ class ContainerRow(Record):
     """Bytes of its blocks as laid out, without those of the elements' own blocks."""
     waste_bytes: int
     """Bytes of these that wait for elements."""
+    retained_bytes: Optional[int]
+    """Usable bytes of its blocks and of all that nothing but they hold; of a container that is a chunk of its own, that
+    chunk too. `None` where no root leads to it."""
     address: str
     """Its address."""
     owner: str
-    """How the program gets to it: `g_server.pending_`."""
+    """How the program gets to it: `g_server.pending_`, `main::queue` for a local of a function."""
     declared: Optional[str]
     """Where the variable that leads to it is declared."""
     trouble: Optional[str]

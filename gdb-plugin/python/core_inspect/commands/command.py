@@ -31,12 +31,15 @@ def form(*words):
 LIMIT = Option("--limit", "N", "Print at most N rows")
 SORT = Option("--sort", "KEY[:asc|desc]", "Order by KEY; see above")
 ROWS = (LIMIT, SORT, form("table", "json", "csv"))
-PLACES = ("arena", "mmapped", "tcache", "fastbin", "unsorted", "smallbin", "largebin", "unlisted", "top")
+PLACES = (
+    *("arena", "mmapped", "slab", "extent", "span", "tcache", "fastbin", "unsorted", "smallbin", "largebin", "unlisted"),
+    *("top", "slab-free", "central", "transfer", "page-heap", "returned", "dirty", "muzzy", "retained"),
+)
 FILTERS = (
     Option("--type", "REGEX", "Those whose type matches REGEX"),
     Option("--size", "MIN..MAX", "Those of this many usable bytes: 64, 1k..64k, 1m.., ..100"),
     Option("--state", "used|free", "Those that the program has, or that the allocator holds", ("used", "free")),
-    Option("--place", "PLACE", f"Those in {', '.join(PLACES[:-1])} or {PLACES[-1]}", PLACES),
+    Option("--place", "PLACE", "Those in this place: arena, tcache, fastbin, top and others", PLACES),
     Option("--arena", "N|main|mmapped", "Those of arena N, of the main arena, or with a mapping of their own"),
     Option("--reach", "REACH", "Those of this reach", ("reachable", "lost", "indirectly-lost")),
 )
