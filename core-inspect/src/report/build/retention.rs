@@ -42,15 +42,13 @@ pub fn suspect(sources: &Sources<'_>, kept: &Retention) -> Option<Suspect> {
     let allocators = sources.heap.into_iter().flat_map(|heap| &heap.allocators);
     let names: Vec<&str> = allocators.map(|allocator| allocator.name.as_str()).collect();
     let name = names.join(" and ");
-    let mut text = format!(
-        "{} ({} of the heap) is free and held by {name}: no leak",
-        bytes(held.bytes),
-        percent(held.bytes, kept.resident())
-    );
-    match kept.give_back().first() {
-        Some(way) => text.push_str(&format!("; {} would give {} back.", way.call, bytes(way.bytes))),
-        None => text.push_str("; no call gives it back, since used chunks lie between."),
-    }
+    let remedy = match kept.give_back().first() {
+        Some(way) => format!("{} would give {} back.", way.call, bytes(way.bytes)),
+        None => "no call gives it back, since used chunks lie between.".to_owned(),
+    };
+    let share_text = percent(held.bytes, kept.resident());
+    let text =
+        format!("{} ({share_text} of the heap) is free and held by {name}: no leak; {remedy}", bytes(held.bytes));
     Some(Suspect {
         kind: "free-held".to_owned(),
         anchor: name.clone(),
