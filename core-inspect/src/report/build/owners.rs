@@ -5,6 +5,7 @@ use super::Sources;
 use crate::analysis::shapes::{Anchor, Shape};
 use crate::base::Avma;
 use crate::debuginfo::SourceLine;
+use crate::debuginfo::model::Language;
 use crate::types::propagate::{ContainerAt, Origin, Parent, RootOwner, RootValue, TypedRoot, TypedView};
 
 /// What debug information says about a container.
@@ -43,7 +44,7 @@ pub(super) fn of(sources: &Sources<'_>, anchor: &Anchor, shape: Shape) -> Option
         expression.truncate(expression.rfind('.').unwrap_or(expression.len()));
     }
     Some(Owner {
-        gdb: gdb(sources, root, &typeable),
+        gdb: in_language(&view, root, gdb(sources, root, &typeable)),
         expression,
         type_name: container.map(|container| view.name(container.site.ty)).unwrap_or_default(),
         declared: root.declared.clone(),
@@ -91,6 +92,14 @@ fn root_at(view: &TypedView<'_>, at: Avma) -> Option<(u32, Avma, u64)> {
     };
     let holds = |&(_, start, size): &(u32, Avma, u64)| at.0.wrapping_sub(start.0) < size;
     (0u32..).zip(&view.typed.roots).filter_map(place).filter(holds).min_by_key(|&(number, _, size)| (size, number))
+}
+
+/// The program may have stopped in C, in which gdb does not take what it takes of Rust.
+fn in_language(view: &TypedView<'_>, root: &TypedRoot, command: String) -> String {
+    match view.types.get(view.types.bare(root.ty)).language {
+        Language::Rust if !command.is_empty() => format!("with language rust -- {command}"),
+        _ => command,
+    }
 }
 
 fn gdb(sources: &Sources<'_>, root: &TypedRoot, typeable: &str) -> String {
